@@ -1,0 +1,120 @@
+"""The local copy of a run's records: `spool.jsonl` in the run folder, one JSON object per line.
+
+Written before anything is sent, so it is complete whatever the store does; a line that a kill tore is left out when it
+is read.  Kinds of records, each with its number `n` and the time in milliseconds since the epoch:
+
+    run        experiment, name, tags, parent, uri, key    the first line
+    tags       values
+    params     values
+    metrics    step, values
+    artifact   path (absolute), folder
+    end        status
+    delivered  upto, run_id                                the store has all records up to this number
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+SPOOL = "spool.jsonl"
+
+Record = dict[str, Any]
+
+
+class Spool:
+    """Append-only record file; safe to use from several threads.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Run folder, made if missing.  A folder that already holds a spool gets `spool-2.jsonl` and so on.  None keeps
+        nothing on disk.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made.
+    """
+
+    def __init__(self, folder: Path | str | None) -> None:
+        self.path: Path | None = None
+        self.error: OSError | None = None
+        self._lock = threading.Lock()
+        self._count = 0
+        self._file: IO[str] | None = None
+        if folder is not None:
+            self.path, self._file = _new_file(Path(folder).resolve())
+
+    def add(self, kind: str, **fields: Any) -> Record:
+        """Write one record and return it.  A full disk stops the file, not the caller: see `error`."""
+        with self._lock:
+            record: Record = {"n": self._count, "kind": kind, "time": int(time.time() * 1000), **fields}
+            self._count += 1
+            if self._file is not None:
+                try:
+                    self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
+                    self._file.flush()
+                except OSError as error:
+                    self.error, self._file = error, None
+            return record
+
+    def close(self) -> None:
+        """Bring the file to the disk; later records open no new one."""
+        with self._lock:
+            if self._file is not None:
+                try:
+                    os.fsync(self._file.fileno())
+                    self._file.close()
+                except OSError as error:
+                    self.error = error
+                self._file = None
+
+
+def _new_file(folder: Path) -> tuple[Path, IO[str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = folder / (SPOOL if number == 1 else f"spool-{number}.jsonl")
+        try:
+            return path, open(path, "x", encoding="utf-8")
+        except FileExistsError:
+            number += 1
+
+
+def read_spool(path: Path | str) -> Iterator[Record]:
+    """The records of a spool file in order, without torn lines.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "kind" in record:
+                yield record
+
+
+def undelivered(path: Path | str) -> tuple[list[Record], str | None]:
+    """Records that the store does not have yet, the `run` record always first; and the MLflow run id, if known."""
+    records: list[Record] = []
+    upto, run_id = -1, None
+    for record in read_spool(path):
+        if record["kind"] == "delivered":
+            upto, run_id = max(upto, int(record["upto"])), record["run_id"]
+        else:
+            records.append(record)
+    rest = [record for record in records if record["n"] > upto]
+    if rest and rest[0]["kind"] != "run":
+        rest = [record for record in records if record["kind"] == "run"][:1] + rest
+    return rest, run_id
