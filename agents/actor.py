@@ -1,0 +1,41 @@
+"""The trained policy network as plain NumPy: what is left of PPO when training is over.
+
+    h_0 = observation,   h_i = tanh(h_{i-1} W_i + b_i),   l = h_L W_L+1 + b_L+1,
+    pi(a) = exp(l_a - max l) / sum over allowed actions, 0 where masked.
+
+Float64 and in row blocks, so the probabilities of one customer do not depend on the batch (`row_blocks`), and needing
+no torch, so a saved policy acts within a fraction of a second of the command. `tests/agents/test_ppo.py` compares
+it with the torch network it came from.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import row_blocks
+
+
+class Actor(NamedTuple):
+    """Weights of a tanh network.
+
+    Attributes
+    ----------
+    weights : tuple of ndarray (inputs, outputs) float64
+    biases : tuple of ndarray (outputs,) float64
+    """
+
+    weights: tuple[NDArray[np.float64], ...]
+    biases: tuple[NDArray[np.float64], ...]
+
+    def probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(N, D), (N, K + 1) bool -> (N, K + 1); rows sum to 1, exactly zero where masked."""
+        hidden = observation
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = np.tanh(row_blocks.multiply(hidden, weight) + bias)
+        logits = row_blocks.multiply(hidden, self.weights[-1]) + self.biases[-1]
+        logits = np.where(action_mask, logits, -np.inf)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))           # exp(-inf) = 0 where masked
+        return odds / np.cumsum(odds, axis=1)[:, -1:]                       # a sequential sum: same for any N
