@@ -1,0 +1,100 @@
+"""How every Hydra command of this project starts and fails.
+
+Bad configuration: one sentence on stderr and exit code 2, before any work and before a run folder exists.
+A broken environment (missing weights, unwritable folder): one sentence, exit code 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from sim import config
+from sim.config import CONF, ConfigError, register_schemas, validate
+from sim.shop import parameters
+
+
+def _sentence(error: BaseException) -> str:
+    """The first lines of an error without Hydra's trace of keys and types."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("full_key:", "object_type", "reference_type"))]
+    key = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("full_key:")), None)
+    text = " ".join(kept) or type(error).__name__
+    unknown = re.match(r"Key '(\w+)' (?:is )?not in '(\w+)'", text)
+    if unknown:
+        return _unknown_setting(unknown.group(1), unknown.group(2), key)
+    return f"{key}: {text}" if key and key not in text else text
+
+
+def _unknown_setting(name: str, schema: str, key: str | None) -> str:
+    """Which setting does not exist, and which was probably meant."""
+    kinds = {
+        kind.__name__: kind for kind in (*vars(config).values(), *vars(parameters).values()) if isinstance(kind, type)
+    }
+    known = [field.name for field in dataclasses.fields(kinds[schema])] if schema in kinds else []
+    close = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}" if known else "see --help"
+    return f"there is no setting {key or name!r}; {advice}"
+
+
+def fail(error: BaseException) -> int:
+    """Print one sentence; return the exit code that the error carries, 1 where it carries none."""
+    print(f"error: {_sentence(error)}", file=sys.stderr)
+    return int(getattr(error, "exit_code", 1))
+
+
+def _check_before_work(config_name: str, arguments: list[str]) -> None:
+    """Compose and validate once before Hydra makes a run folder; sweeps and Hydra's own flags are left to Hydra."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if any(a.startswith("-") for a in arguments):
+        return
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    if any(o.is_sweep_override() or (o.key_or_group or "").startswith("hydra") for o in parsed):
+        return
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        validate(compose(config_name, arguments))
+
+
+def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[str] | None = None) -> int:
+    """Run `task(cfg)` under Hydra and return the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed with a trace
+    arguments = sys.argv[1:] if arguments is None else arguments
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_schemas()
+    outcome: list[int] = []
+
+    def guarded(cfg: Any) -> Any:
+        try:
+            validate(cfg)
+            return task(cfg)
+        except Exception as error:
+            if not hasattr(error, "exit_code"):
+                raise
+            outcome.append(fail(error))
+            return None
+
+    try:
+        _check_before_work(config_name, arguments)
+        sys.argv[1:] = arguments
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+        return fail(ConfigError(_sentence(cause)))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
+            raise
+        return fail(error)
+    return max(outcome, default=0)

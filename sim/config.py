@@ -1,0 +1,174 @@
+"""The configuration of a run: schema, validation, and what may be instantiated from it.
+
+The YAML groups in `conf/` hold the values; the dataclasses here hold types, so that `seed=abc` is refused before any work.
+Ranges and rules that span fields are checked by `validate`.  Nothing heavy is imported: a bad value is answered at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sim.shop import parameters as p
+from sim.shop.parameters import MISSING, ShopError
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+
+
+class ConfigError(ValueError):
+    """Wrong configuration: the message says what, where and what to do."""
+
+    exit_code = 2
+
+
+@dataclasses.dataclass
+class EnvConfig:
+    name: str = MISSING
+    strict_mask: bool = MISSING
+    discount_per_day: float = MISSING
+    choice: p.ChoiceParams = MISSING
+    affect: p.AffectParams = MISSING
+    fatigue: p.FatigueParams = MISSING
+    satiation: p.SatiationParams = MISSING
+    returning: p.ReturningParams = MISSING
+    reward: p.RewardParams = MISSING
+    availability: p.AvailabilityParams = MISSING
+    till: p.TillParams = MISSING
+
+
+@dataclasses.dataclass
+class CatalogConfig:
+    path: str | None = None
+
+
+@dataclasses.dataclass
+class CameraConfig:
+    emotion: str = MISSING
+    identity: str = MISSING
+    mask: str = MISSING
+    noise: float = MISSING
+    expression_width: float = MISSING
+
+
+@dataclasses.dataclass
+class PopulationConfig:
+    gallery: str | None = None
+    consent: bool = False
+    weights: str | None = None
+    cache: str | None = None
+    seed: int = MISSING
+    evaluation_share: float = MISSING
+    loader: dict[str, Any] = dataclasses.field(default_factory=dict)
+    traits: p.PopulationParams = MISSING
+
+
+@dataclasses.dataclass
+class CustomersConfig:
+    """How many customers, of which seed."""
+
+    customers: int = MISSING
+    seed: int = MISSING
+
+
+@dataclasses.dataclass
+class EvaluateConfig(CustomersConfig):
+    deterministic: bool = False
+
+
+@dataclasses.dataclass
+class TrackingConfig:
+    enabled: bool = True
+    uri: str | None = None
+    experiment: str = MISSING
+
+
+@dataclasses.dataclass
+class RunConfig:
+    """What `python -m sim.run` understands."""
+
+    seed: int = MISSING
+    steps: int | None = None
+    agent: dict[str, Any] = dataclasses.field(default_factory=dict)
+    baselines: list[str] = MISSING
+    env: EnvConfig = MISSING
+    catalog: CatalogConfig = MISSING
+    population: PopulationConfig = MISSING
+    camera: CameraConfig = MISSING
+    evaluate: EvaluateConfig = MISSING
+    tune: CustomersConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    trusted_targets: list[str] = dataclasses.field(default_factory=list)
+
+
+def register_schemas() -> None:
+    """Make the schemas known to Hydra under the names that `conf/*.yaml` list first."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="run_schema", node=RunConfig)
+
+
+def agents_known() -> list[str]:
+    """Names of `conf/agent/*.yaml`."""
+    return sorted(path.stem for path in (CONF / "agent").glob("*.yaml"))
+
+
+def _within(name: str, number: float, low: float, high: float) -> None:
+    if not low <= number <= high:
+        raise ConfigError(f"{name}={number} is out of range; allowed is {low:g} to {high:g}")
+
+
+def validate(cfg: Any) -> None:
+    """Check ranges and rules that types cannot express.
+
+    Raises
+    ------
+    ConfigError, ShopError
+        One sentence that names the setting and what it may be.
+    """
+    from omegaconf import OmegaConf
+
+    biggest = 2**32 - 1
+    for name in ("seed", "evaluate.seed", "tune.seed", "population.seed"):
+        _within(name, OmegaConf.select(cfg, name), 0, biggest)
+    if cfg.steps is not None:
+        _within("steps", cfg.steps, 1, 10**12)
+    _within("evaluate.customers", cfg.evaluate.customers, 2, 10**9)
+    _within("tune.customers", cfg.tune.customers, 2, 10**7)
+    _within("population.evaluation_share", cfg.population.evaluation_share, 0.01, 0.9)
+    _within("env.discount_per_day", cfg.env.discount_per_day, 0.0, 1.0)
+    known = agents_known()
+    for name in cfg.baselines:
+        if name not in known:
+            raise ConfigError(f"baselines: {name!r} is no agent; choose from {', '.join(known)}")
+    if cfg.catalog.path is not None and not Path(cfg.catalog.path).is_file():
+        raise ConfigError(f"catalog.path={cfg.catalog.path}: no such file; give a CSV of label,price,margin")
+    env, population, camera = (
+        OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "population", "camera")
+    )
+    p.read_all(env, population, camera)  # type: ignore[arg-type]
+    for where, target in (
+        ("agent", cfg.agent.get("_target_")),
+        ("population.loader", cfg.population.loader.get("_target_")),
+    ):
+        check_target(where, target, cfg.trusted_targets)
+
+
+def check_target(where: str, target: Any, trusted: Any) -> None:
+    """Only our own packages, and those the user names, may be called from a configuration.
+
+    Raises
+    ------
+    ConfigError
+        The target is missing or of another package.
+    """
+    if not isinstance(target, str):
+        raise ConfigError(f"{where} has no _target_; name the class or function to build it with")
+    if target.split(".")[0] not in {"sim", "agents", "perception", *trusted}:
+        package = target.split(".")[0]
+        raise ConfigError(f"{where}._target_={target} is not trusted; if you wrote it, add trusted_targets=[{package}]")
+
+
+__all__ = ["CONF", "ROOT", "ConfigError", "RunConfig", "ShopError", "check_target", "register_schemas", "validate"]

@@ -1,0 +1,1 @@
+"""Gymnasium adapters: spaces, reset, step, and nothing that an equation could go wrong in."""

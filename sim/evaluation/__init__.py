@@ -1,0 +1,1 @@
+"""Rollouts on common random numbers, the session log, metrics and their intervals."""

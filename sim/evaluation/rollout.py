@@ -1,0 +1,113 @@
+"""Deploy a policy on customers, one life each, on common random numbers.
+
+Every draw, the policy's own included, is a pure function of (seed, split, customer, opportunity): two policies meet the same
+customers with the same luck, and neither the batch size nor the order of customers changes a bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from sim.shop.camera import FEATURES
+from sim.shop.random_streams import SPLITS, policy_uniforms
+from sim.shop.world import Shop
+
+
+class Policy(Protocol):
+    """What evaluation needs of an agent."""
+
+    name: str
+    propensity_kind: str
+
+    def act(self, observation: np.ndarray, action_mask: np.ndarray, uniform: np.ndarray) -> Any:
+        """Decision with `action` (N,), `propensity` (N,), `probabilities` (N, K + 1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionLog:
+    """T opportunities of `customers` lives: what was seen, done and true.
+
+    events (T,) `sim.shop.types.EVENT`, sorted by (customer, step); camera (T, 11) float32, the camera's part of the
+    observation; propensity (T,) of the executed action; probabilities (T, K + 1) float32.
+    """
+
+    policy: str
+    propensity_kind: str
+    customers: int
+    events: np.ndarray
+    camera: np.ndarray
+    propensity: np.ndarray
+    probabilities: np.ndarray
+
+
+def executed_propensity(decision: Any, executed: np.ndarray) -> np.ndarray:
+    """Probability of the action that was executed (hold-back, where the requested one was masked)."""
+    same = decision.action == executed
+    return np.where(same, decision.propensity, decision.probabilities[np.arange(len(executed)), executed])
+
+
+def rollout(
+    policy: Policy,
+    shop: Shop,
+    *,
+    customers: int,
+    seed: int,
+    split: str = "evaluate",
+    batch: int = 4096,
+    progress: Callable[[int], None] | None = None,
+) -> SessionLog:
+    """Live `customers` lives (ids 0..customers-1 of the split) under `policy`, whole, and log every opportunity.
+
+    `progress` is called with the number of lives just finished.
+    """
+    parts: list[tuple[np.ndarray, ...]] = []
+    for first in range(0, customers, batch):
+        number = min(batch, customers - first)
+        lives = shop.customers(number, seed, split, first=first)
+        alive = np.arange(number)
+        while len(alive):
+            observation = lives.observation[alive]
+            moments = lives.state.customers["opportunity"][alive]
+            uniform = policy_uniforms(seed, SPLITS[split], lives.ids[alive], moments)
+            decision = policy.act(observation, lives.action_masks()[alive], uniform)
+            actions = np.zeros(number, np.int64)
+            actions[alive] = decision.action
+            lives.step(actions)
+            events = lives.state.events[alive]
+            propensity = executed_propensity(decision, events["action"])
+            parts.append(
+                (events, observation[:, :FEATURES], propensity, np.asarray(decision.probabilities, np.float32))
+            )
+            still = ~lives.done[alive]
+            if progress is not None and not still.all():
+                progress(int((~still).sum()))
+            alive = alive[still]
+    events, camera, propensity, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((events["step"], events["customer"]))
+    return SessionLog(
+        policy.name,
+        policy.propensity_kind,
+        customers,
+        events[order],
+        camera[order],
+        propensity[order],
+        probabilities[order],
+    )
+
+
+def value_per_customer(policy: Policy, shop: Shop, *, customers: int, seed: int, split: str = "tune") -> float:
+    """Mean undiscounted money per customer, without keeping a log: what tuning maximises."""
+    lives = shop.customers(customers, seed, split)
+    total, alive = 0.0, np.arange(customers)
+    while len(alive):
+        moments = lives.state.customers["opportunity"][alive]
+        uniform = policy_uniforms(seed, SPLITS[split], lives.ids[alive], moments)
+        actions = np.zeros(customers, np.int64)
+        actions[alive] = policy.act(lives.observation[alive], lives.action_masks()[alive], uniform).action
+        total += float(lives.step(actions)[alive].sum())
+        alive = alive[~lives.done[alive]]
+    return total / customers

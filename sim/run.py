@@ -1,0 +1,151 @@
+"""Train one agent, evaluate it beside the baselines on unseen customers, track and explain the result.
+
+python -m sim.run agent=ppo
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sim.cli import run_command
+
+
+def run(cfg: Any) -> float:
+    """The job, as a table of contents; returns the agent's value per customer (what a sweep would maximise)."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+    from tqdm import tqdm
+
+    from sim import report, training
+    from sim.config import ROOT
+    from sim.evaluation.metrics import per_customer
+    from sim.evaluation.rollout import rollout, value_per_customer
+    from sim.evaluation.session_log import write_sessions
+    from sim.shop.scenarios import build_shop
+    from sim.tracking import Tracker, flatten, git_state, library_versions
+
+    started, timing = time.monotonic(), {}
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+
+    # 1 the shop: whose faces, which labels, which customers
+    p = cfg.population
+    table = instantiate(p.loader)(p.gallery, p.consent, weights=p.weights, cache=p.cache)
+    shop = build_shop(plain["env"], plain["catalog"], plain["population"], plain["camera"], table)
+    timing["shop"] = time.monotonic() - started
+    gallery = shop.gallery
+    faces = f"{len(gallery.train.persons)} faces to train on, {len(gallery.evaluate.persons)} to evaluate on (split by {gallery.split_by})"
+    print(f"shop {shop.name!r}: {shop.labels} labels, {len(gallery.images)} pictures, {faces}", file=sys.stderr)
+
+    # 2 who competes
+    agent = training.build_agent(cfg.agent, shop, cfg.seed, cfg.trusted_targets)
+    rivals = [training.build_agent(training.agent_config(name), shop, cfg.seed, []) for name in cfg.baselines]
+    policies = [agent, *(rival for rival in rivals if rival.name != agent.name)]
+
+    versions, git = library_versions(), git_state(ROOT)
+    tags = {
+        "agent": agent.name,
+        "env": shop.name,
+        "seed": cfg.seed,
+        "shop_digest": shop.digest,
+        "gallery_digest": gallery.digest,
+    }
+    tracker = Tracker(cfg.tracking.uri, cfg.tracking.experiment, cfg.tracking.enabled)
+    name = f"{agent.name}-{shop.name}-s{cfg.seed}"
+    with tracker.run(
+        name=name, folder=folder, tags=tags | {f"git_{k}": v for k, v in git.items()}, params=flatten(plain)
+    ) as tracked:
+        # 3 learn
+        tune = (cfg.tune.customers, cfg.tune.seed)
+        curve: list[tuple[int, float]] = []
+        for policy in policies:
+            main = policy is agent
+            trained = training.train(
+                policy,
+                shop,
+                steps=cfg.steps if main else None,
+                tune=tune,
+                report=(lambda step, metrics: tracked.metrics(metrics, step)) if main else None,
+                with_curve=main,
+            )
+            policy.save(folder / "policies" / policy.name)
+            timing[f"train_{policy.name}"] = trained.seconds
+            curve = trained.curve if main else curve
+
+        # 4 evaluate, everybody on the same unseen customers with the same luck
+        if cfg.evaluate.deterministic and hasattr(agent, "deterministic"):
+            agent.deterministic = True
+        logs, totals, clock = [], {}, time.monotonic()
+        customers = cfg.evaluate.customers
+        with tqdm(total=customers * len(policies), desc="evaluate", unit="life", file=sys.stderr) as bar:
+            for policy in policies:
+                log = rollout(policy, shop, customers=customers, seed=cfg.evaluate.seed, progress=bar.update)
+                totals[policy.name] = per_customer(log, cfg.env.discount_per_day)
+                logs.append(log)
+        rows = write_sessions(folder / "sessions.parquet", logs, shop)
+        timing["evaluate"] = time.monotonic() - clock
+
+        # 5 tell
+        references = {
+            policy.name: value_per_customer(policy, shop, customers=training.CURVE_CUSTOMERS, seed=cfg.tune.seed)
+            for policy in policies[1:]
+        }
+        report.plot_learning_curve(folder / "learning_curve.png", curve, agent.name, references)
+        results = report.results(totals)
+        timing["total"] = time.monotonic() - started
+        summary = {
+            "seed": cfg.seed, "env": shop.name, "agent": agent.name, "camera": plain["camera"],
+            "customers": customers, "evaluation_seed": cfg.evaluate.seed, "split_by": gallery.split_by, "rows": rows,
+            "training_steps": agent.budget(cfg.steps), "deterministic": cfg.evaluate.deterministic,
+            "propensity_kind": {policy.name: policy.propensity_kind for policy in policies},
+            "tuning": {p.name: p.tuning_ for p in policies if getattr(p, "tuning_", None)},
+            "digests": {"shop": shop.digest, "gallery": gallery.digest, "catalog": shop.catalog.digest},
+            "git": git, "versions": versions, "timing": {k: round(v, 2) for k, v in timing.items()}, **results,
+        }  # fmt: skip
+        report.dump_json(folder / "summary.json", summary)
+        for policy_name, metrics in results["policies"].items():
+            tracked.metrics({f"evaluate/{policy_name}/{m}": v["mean"] for m, v in metrics.items()})
+            tracked.metrics({f"evaluate_low/{policy_name}/{m}": v["low"] for m, v in metrics.items()})
+            tracked.metrics({f"evaluate_high/{policy_name}/{m}": v["high"] for m, v in metrics.items()})
+        tracked.metrics({f"timing/{k}": v for k, v in timing.items()})
+        for artifact in ("summary.json", "sessions.parquet", "learning_curve.png", ".hydra", "policies"):
+            tracked.artifact(folder / artifact)
+
+    what = f"{customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
+    report.print_table(summary, agent.name, what)
+    _point_latest(ROOT / "outputs", folder)
+    shown = os.path.relpath(folder)
+    print(f"{rows:,} opportunities logged; everything lies in {shown}  ({timing['total']:.0f} s)\n")
+    print("next:")
+    print("  make ui                                          the run in MLflow: parameters, curves, files")
+    print(
+        f"  python -m sim.run agent={agent.name} camera=blind         the same without a camera: what is perception worth?"
+    )
+    print(f"  python -m sim.run -m agent={agent.name} 'seed=range(3)'   three seeds: how much is training luck?")
+    print(f"  python -c \"import pandas; print(pandas.read_parquet('{shown}/sessions.parquet').head().T)\"")
+    return float(results["policies"][agent.name]["value_per_customer"]["mean"])
+
+
+def _point_latest(outputs: Path, folder: Path) -> None:
+    """`outputs/latest` leads to the newest finished run; a file system without links goes without."""
+    link = outputs / "latest"
+    try:
+        fresh = outputs / f".latest-{os.getpid()}"
+        fresh.symlink_to(folder)
+        os.replace(fresh, link)
+    except OSError:
+        pass
+
+
+def main() -> None:
+    """Entry point of `python -m sim.run` and `push-sim`."""
+    sys.exit(run_command(run, "config"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The camera: core affect -> expression -> a real picture of the person -> what the perception module made of it.
+
+    P(expression j | v, a) ~ exp(-|x - c_j|^2 / 2 h^2)
+
+with class centres c_j on Russell's circumplex (Russell 1980; the angles are ours, and anger and fear overlap in two
+dimensions).  A visit has one picture: of this person, with this expression, masked or not by habit, drawn from the cell
+(person, masked, expression) of the gallery.  The agent sees the *perceived* features of that picture, mistakes included.
+
+Each channel (emotion, identity, mask) is switched by itself, at the same observation shape:
+
+    perceived  the perception module's output           oracle  the truth (identity: also of customers who never enrolled)
+    blind      nothing: uniform emotion, unknown person  noisy   perceived, but blind with probability `camera_noise`
+                                                                 (a garbling in Blackwell's sense)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.parameters import CHANNELS
+from sim.shop.random_streams import CAMERA, CHANNEL, uniforms
+from sim.shop.types import OTHER, SELF, UNKNOWN
+
+PERCEIVED, ORACLE, BLIND, NOISY = CHANNELS.values()
+
+# angry, disgust, fear, happy, sad, surprise on the circumplex [degrees]; neutral at the origin
+_ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
+CENTRES = np.vstack(
+    [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
+)  # (7, 2) valence, arousal
+NEUTRAL = 6
+FEATURES = 11  # emotion (7), mask, face, known, similarity
+
+
+@inlined
+def expression_weight(p, valence, arousal, j):
+    """exp(-|x - c_j|^2 / 2 h^2), not normalised."""
+    dv, da = valence - CENTRES[j, 0], arousal - CENTRES[j, 1]
+    return math.exp(-0.5 * (dv * dv + da * da) / (p.expression_width * p.expression_width))
+
+
+@inlined
+def draw_expression(p, valence, arousal, u):
+    """Class (0..6) drawn from the expression probabilities of core affect (valence, arousal)."""
+    w0, w1 = expression_weight(p, valence, arousal, 0), expression_weight(p, valence, arousal, 1)
+    w2, w3 = expression_weight(p, valence, arousal, 2), expression_weight(p, valence, arousal, 3)
+    w4, w5 = expression_weight(p, valence, arousal, 4), expression_weight(p, valence, arousal, 5)
+    w6 = expression_weight(p, valence, arousal, 6)
+    threshold = u * (w0 + w1 + w2 + w3 + w4 + w5 + w6)
+    for j, weight in enumerate((w0, w1, w2, w3, w4, w5)):
+        if threshold < weight:
+            return j
+        threshold -= weight
+    return NEUTRAL
+
+
+@compiled
+def expression_probabilities(params, valence, arousal):
+    """(7,) P(expression | core affect), as `draw_expression` draws them; for tests and plots."""
+    p = params[0]
+    out = np.empty(7)
+    for j in range(7):
+        out[j] = expression_weight(p, valence, arousal, j)
+    return out / out.sum()
+
+
+@woven
+def take_picture(world, lives, i, seed, split):
+    """Choose the picture of this visit, in place."""
+    p, customer = world.params[0], lives.customers[i]
+    u_expression, u_mask, u_image, u_hour = uniforms(seed, split, customer.id, customer.visit, CAMERA)
+    person = customer.person
+    masked = 1 if (u_mask < customer.mask_habit and world.masked_images[person]) else 0
+    expression = draw_expression(p, customer.valence, customer.arousal, u_expression)
+    start, size = world.cell_start[person, masked, expression], world.cell_size[person, masked, expression]
+    chosen = start + size - 1
+    for c in range(start, start + size):
+        if u_image < world.cell_cumulative[c]:
+            chosen = c
+            break
+    customer.image, customer.masked = world.cell_image[chosen], masked
+    customer.hour = 24.0 * u_hour
+
+
+@inlined
+def shown(channel, noise, u):
+    """Resolve a channel to PERCEIVED, ORACLE or BLIND for this visit."""
+    if channel == NOISY:
+        return BLIND if u < noise else PERCEIVED
+    return int(channel)
+
+
+@woven
+def perceive(world, lives, i, seed, split):
+    """Write the camera's features (11,) of this visit's picture, and whom it takes the customer for, in place."""
+    p, customer, out = world.params[0], lives.customers[i], lives.observation[i]
+    image, face = customer.image, world.has_face[customer.image]
+    u_emotion, u_identity, u_mask, u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
+    emotion = shown(p.emotion_channel, p.camera_noise, u_emotion)
+    identity = shown(p.identity_channel, p.camera_noise, u_identity)
+    mask = shown(p.mask_channel, p.camera_noise, u_mask)
+
+    seen_valence = 0.0
+    if emotion == PERCEIVED and face:
+        for j in range(7):
+            out[j] = world.emotion[image, j]
+            seen_valence += world.emotion[image, j] * CENTRES[j, 0]
+    else:
+        for j in range(7):
+            out[j] = 0.0 if emotion == ORACLE else 1.0 / 7.0
+        if emotion == ORACLE:
+            out[world.true_emotion[image]] = 1.0
+            seen_valence = CENTRES[world.true_emotion[image], 0]
+    customer.seen_valence = seen_valence
+    out[8] = 0.0 if emotion == BLIND else (1.0 if emotion == ORACLE else face)
+
+    out[7] = 0.0
+    if mask == ORACLE:
+        out[7] = customer.masked
+    elif mask == PERCEIVED and face:
+        out[7] = world.mask_probability[image]
+
+    customer.recognised, out[9], out[10] = UNKNOWN, 0.0, 0.0
+    if identity == ORACLE:
+        customer.recognised, out[9], out[10] = SELF, 1.0, 1.0
+    elif identity == PERCEIVED and face:
+        customer.recognised = world.recognised[customer.enrolled, image]
+        if customer.recognised != UNKNOWN:
+            out[9], out[10] = 1.0, world.similarity[customer.enrolled, image]
+        if customer.recognised == OTHER:
+            customer.typical = min(int(u_stranger * len(world.typical)), len(world.typical) - 1)

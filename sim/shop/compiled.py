@@ -1,0 +1,117 @@
+"""Compilation of the shop's equations with Numba, and the cache that makes the second start fast.
+
+Numba's own cache watches only the file of the function that is called from Python, not the files of the functions that it
+calls: editing `affect.py` would leave a stale `dynamics.py` behind.  So the cache folder carries a digest of *all* sources
+of this package, and a changed equation is always compiled anew.
+
+The folder is `$PUSH_SIM_CACHE`, else `$XDG_CACHE_HOME/push-simulator`, else `~/.cache/push-simulator`.  Where it cannot be
+written, the equations are compiled at every start (said once), never refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+
+def cache_root() -> Path:
+    """Folder for everything that can be computed again."""
+    chosen = os.environ.get("PUSH_SIM_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "push-simulator"
+
+
+def source_digest() -> str:
+    """Digest of every source file of the shop and of the Numba version that compiles it."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _prepare_cache(keep: int = 4) -> bool:
+    """Point Numba at this source digest's folder; drop all but the newest `keep` older digests. False if unwritable."""
+    try:
+        home = cache_root() / "numba"
+        folder = home / source_digest()
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+        stale = sorted((p for p in home.iterdir() if p != folder), key=lambda p: p.stat().st_mtime, reverse=True)
+        for old in stale[keep:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, RuntimeError):
+        print("note: the cache folder cannot be written, so the shop is compiled at every start", file=sys.stderr)
+        return False
+    os.utime(folder)
+    numba.config.CACHE_DIR = str(folder)
+    return True
+
+
+CACHED = _prepare_cache()
+
+
+def is_warm() -> bool:
+    """True where compiled code for these very sources is already on disk."""
+    return CACHED and any(Path(numba.config.CACHE_DIR).rglob("*.nbi"))
+
+
+def compiled(function: Any) -> Any:
+    """`numba.njit` as every equation of the shop uses it: no fast-math (same bits everywhere), no interpreter lock."""
+    return numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
+
+
+def inlined(function: Any) -> Any:
+    """For small equations that are only ever called from compiled code."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def woven(function: Any) -> Any:
+    """For small equations that take whole records of arrays: woven into their caller before compilation.
+
+    A plain call would count references to every array of `World` and `Lives`, which costs several times the equation itself.
+    """
+    return numba.njit(nogil=True, error_model="numpy", inline="always")(function)
+
+
+@intrinsic
+def borrow(_context: Any, array: Any) -> Any:
+    """The same array without a reference count, for use inside compiled code while the caller holds the array.
+
+    Numba counts a reference at every access to an array inside a tuple; borrowed arrays have nothing to count.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = make_array(signature.return_type)(context, builder, value=arguments[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), generate
+
+
+_announced = False
+
+
+def announce() -> None:
+    """Say once, before the first call, that the equations are about to be compiled."""
+    global _announced
+    if not _announced and not is_warm():
+        print(
+            "compiling the shop's equations for this machine (once, about half a minute) ...",
+            file=sys.stderr,
+            flush=True,
+        )
+    _announced = True

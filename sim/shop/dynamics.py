@@ -1,0 +1,154 @@
+"""One push opportunity of one customer, and the loop that maps it over customers.
+
+`step` is written once and serves every adapter (single environment, vector environment, SB3): it reads as the story of an
+interaction.  Each sentence of it is a module of this package, which holds the equation and its source.
+"""
+
+from __future__ import annotations
+
+from sim.shop.affect import drift, feel
+from sim.shop.availability import allowed_actions
+from sim.shop.budget import earn, spend
+from sim.shop.camera import perceive, take_picture
+from sim.shop.choice import click_probability, purchase_probability
+from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.fatigue import opt_out_probability, recover, tire
+from sim.shop.observation import observe_record
+from sim.shop.population import draw_traits
+from sim.shop.random_streams import RESPONSE, RETURN, normals, uniforms
+from sim.shop.returning import next_gap
+from sim.shop.reward import settle
+from sim.shop.satiation import rebound, satiate
+from sim.shop.till import age_record, book, greet, open_record
+from sim.shop.types import SELF, borrow_lives, borrow_world
+
+
+@woven
+def arrive(world, lives, i, seed, split):
+    """A visit begins: a picture is taken and perceived."""
+    take_picture(world, lives, i, seed, split)
+    perceive(world, lives, i, seed, split)
+    greet(lives, i, len(world.catalog))
+
+
+@woven
+def observe(world, lives, i, seed):
+    """Fill observation and action mask of the coming opportunity."""
+    observe_record(world, lives, i)
+    allowed_actions(world, lives, i, seed)
+
+
+@woven
+def begin(world, lives, i, seed, split, identifier):
+    """A new customer steps up in row `i`."""
+    lives.customers[i].id = identifier
+    draw_traits(world, lives, i, seed, split)
+    open_record(lives, i, len(world.catalog))
+    arrive(world, lives, i, seed, split)
+    observe(world, lives, i, seed)
+
+
+@inlined
+def note_truth(customer, event, requested, action):
+    """Copy what is true before the opportunity into the log's event."""
+    event.customer, event.step, event.day, event.visit = customer.id, customer.opportunity, customer.day, customer.visit
+    event.image, event.recognised, event.person = customer.image, customer.recognised, customer.person
+    event.masked, event.enrolled, event.requested, event.action = customer.masked, customer.enrolled, requested, action
+    event.valence, event.arousal, event.mood = customer.valence, customer.arousal, customer.mood
+    event.expectation, event.fatigue, event.budget = customer.expectation, customer.fatigue, customer.budget
+    event.price_sensitivity = customer.price_sensitivity
+
+
+@woven
+def step(world, lives, i, seed, split, requested):
+    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k."""
+    p, customer, event = world.params[0], lives.customers[i], lives.events[i]
+    action = requested if lives.action_mask[i, requested] else 0
+    note_truth(customer, event, requested, action)
+
+    u_click, u_buy, u_leave, _ = uniforms(seed, split, customer.id, customer.opportunity, RESPONSE)
+    u_stay, u_gap, u_a, u_b = uniforms(seed, split, customer.id, customer.opportunity, RETURN)
+    pushed, clicked, bought, opted_out, surprise, price = action > 0, False, False, False, 0.0, 0.0
+    item = world.catalog[max(action - 1, 0)]
+    if pushed:
+        label = lives.labels[i, action - 1]
+        event.click_probability = click_probability(p, customer, label, item)
+        event.purchase_probability = purchase_probability(p, customer, label, item)
+        event.opt_out_probability = opt_out_probability(p, customer, item)
+        event.relevance, event.satiation = label.relevance, label.satiation
+        clicked = u_click < event.click_probability
+        bought = clicked and u_buy < event.purchase_probability
+        opted_out = u_leave < event.opt_out_probability
+        price = item.price if bought else 0.0
+        surprise = feel(p, customer, label, item, clicked, bought)
+        tire(p, customer, label, item)
+        satiate(label)
+        spend(customer, price)
+        customer.visit_pushes += 1
+        customer.cap_pushes += 1
+    else:
+        event.click_probability = event.purchase_probability = event.opt_out_probability = 0.0
+        event.relevance = event.satiation = 0.0
+    event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
+    lives.reward[i] = settle(p, event, item, pushed, clicked, bought, opted_out)
+    if customer.recognised == SELF:
+        book(world, lives, i, action, clicked, bought, price)
+
+    gap = next_gap(p, customer, u_stay, u_gap)
+    z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
+    drift(p, customer, surprise, gap, z_valence, z_arousal)
+    customer.opportunity += 1
+    customer.day += gap
+    event.gap, event.lapsed = gap, gap > p.lapse_days
+    terminated = opted_out or gap > p.lapse_days
+    truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
+    if gap > 0:
+        recover(p, customer, gap)
+        rebound(world, lives, i, gap)
+        earn(customer, gap)
+        age_record(lives, i, len(world.catalog), gap)
+        customer.visit += 1
+        customer.visit_opportunity = customer.visit_pushes = 0
+        arrive(world, lives, i, seed, split)
+    else:
+        customer.visit_opportunity += 1
+    event.terminated, event.truncated = terminated, truncated
+    lives.terminated[i], lives.truncated[i] = terminated, truncated
+    observe(world, lives, i, seed)
+
+
+@compiled
+def begin_many(world, lives, seed, split, identifiers):
+    """Start customer `identifiers[i]` in row i; identifiers (N,) int64."""
+    world, lives = borrow_world(world), borrow_lives(lives)
+    for i in range(len(identifiers)):
+        begin(world, lives, i, seed, split, identifiers[i])
+
+
+@compiled
+def advance(world, lives, seed, split, actions, stride):
+    """One opportunity for every live row; actions (N,) int64.
+
+    With `stride` > 0 a row whose episode ended starts its next customer at once (id + stride), and its last observation is
+    kept in `final_observation`.  With 0 it is marked done and stays as it is; later calls pass it over with reward 0.
+    """
+    world, lives = borrow_world(world), borrow_lives(lives)
+    for i in range(len(actions)):
+        if lives.customers[i].done:
+            lives.reward[i] = 0.0
+            continue
+        step(world, lives, i, seed, split, actions[i])
+        if lives.terminated[i] or lives.truncated[i]:
+            if stride > 0:
+                lives.final_observation[i, :] = lives.observation[i, :]
+                begin(world, lives, i, seed, split, lives.customers[i].id + stride)
+            else:
+                lives.customers[i].done = 1
+
+
+@compiled
+def observe_again(world, lives, seed):
+    """Write every row's observation and mask anew from its state; the picture of the visit stays."""
+    world, lives = borrow_world(world), borrow_lives(lives)
+    for i in range(len(lives.customers)):
+        observe(world, lives, i, seed)

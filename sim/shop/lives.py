@@ -1,0 +1,111 @@
+"""Live customers of a shop, side by side: the one object that every adapter steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.shop import compiled, dynamics
+from sim.shop.observation import observation_size
+from sim.shop.parameters import ShopError
+from sim.shop.random_streams import MAX_SEED, SPLITS
+from sim.shop.till import record_size
+from sim.shop.types import CUSTOMER, EVENT, LABEL, Lives
+
+if TYPE_CHECKING:
+    from sim.shop.world import Shop
+
+
+def allocate(number: int, labels: int, dimensions: int) -> Lives:
+    """Zeroed state of `number` customers."""
+    size = observation_size(labels)
+    return Lives(
+        customers=np.zeros(number, CUSTOMER),
+        labels=np.zeros((number, labels), LABEL),
+        taste=np.zeros((number, dimensions)),
+        record=np.zeros((number, record_size(labels)), np.float32),
+        observation=np.zeros((number, size), np.float32),
+        action_mask=np.zeros((number, labels + 1), bool),
+        final_observation=np.zeros((number, size), np.float32),
+        reward=np.zeros(number),
+        terminated=np.zeros(number, bool),
+        truncated=np.zeros(number, bool),
+        events=np.zeros(number, EVENT),
+    )
+
+
+class LiveCustomers:
+    """N customers of one shop, each a pure function of (seed, split, its id, the actions it met).
+
+    Parameters
+    ----------
+    number : N.
+    seed : one integer in [0, 2**32).
+    split : "train", "tune", "typical" or "evaluate": other customers, and for "evaluate" other faces.
+    first : id of the first customer; row i starts with first + i.
+    autoreset : when an episode ends, the row starts customer id + N in the same step. Otherwise it is marked done.
+    """
+
+    def __init__(
+        self, shop: Shop, number: int, seed: int, split: str = "train", *, first: int = 0, autoreset: bool = False
+    ):
+        if number < 1:
+            raise ShopError(f"the number of customers is {number}; it must be at least 1")
+        if not 0 <= seed <= MAX_SEED:
+            raise ShopError(f"seed is {seed}; it must be an integer from 0 to {MAX_SEED}")
+        self.shop, self.number, self.seed, self.split = shop, number, int(seed), SPLITS[split]
+        self.stride = number if autoreset else 0
+        self.world = shop.world(split)
+        self.state = allocate(number, shop.labels, shop.catalog.features.shape[1])
+        compiled.announce()
+        self.reset(first)
+
+    def reset(self, first: int = 0) -> np.ndarray:
+        """Start customers first, first + 1, ... afresh; returns the observation (N, O)."""
+        identifiers = np.arange(first, first + self.number, dtype=np.int64)
+        dynamics.begin_many(self.world, self.state, self.seed, self.split, identifiers)
+        return self.state.observation
+
+    def step(self, actions: np.ndarray) -> np.ndarray:
+        """One opportunity of every live customer; actions (N,) int, 0 holds back. Returns the reward (N,).
+
+        Raises
+        ------
+        ShopError
+            An action is out of range, or masked while the shop is strict.
+        """
+        actions = np.ascontiguousarray(actions, np.int64)
+        if actions.shape != (self.number,):
+            raise ShopError(f"actions have shape {actions.shape}; {self.number} customers need ({self.number},)")
+        if actions.min() < 0 or actions.max() > self.shop.labels:
+            wrong = int(actions[(actions < 0) | (actions > self.shop.labels)][0])
+            raise ShopError(f"action {wrong} is out of range; 0 holds back, 1 to {self.shop.labels} push a label")
+        if self.shop.strict_mask:
+            refused = ~self.state.action_mask[np.arange(self.number), actions] & ~self.done
+            if refused.any():
+                i = int(np.flatnonzero(refused)[0])
+                name = self.shop.catalog.names[actions[i] - 1]
+                raise ShopError(
+                    f"label {name!r} is masked for customer {self.ids[i]} and env.strict_mask is set; use action_masks()"
+                )
+        dynamics.advance(self.world, self.state, self.seed, self.split, actions, self.stride)
+        return self.state.reward
+
+    def action_masks(self) -> np.ndarray:
+        """(N, K + 1) bool: what may be pushed now; column 0 (hold back) is always True."""
+        return self.state.action_mask
+
+    @property
+    def observation(self) -> np.ndarray:
+        """(N, O) float32; the buffer itself, overwritten by the next step."""
+        return self.state.observation
+
+    @property
+    def done(self) -> np.ndarray:
+        """(N,) bool; always False with autoreset."""
+        return self.state.customers["done"].astype(bool)
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self.state.customers["id"]

@@ -1,0 +1,57 @@
+"""What an agent sees: the camera's features of this visit's picture, and the till's record of the perceived identity.
+
+Float32, shape (O,), O = 11 + 6 K + 6, in named slices.  Latent state (affect, mood, fatigue, satiation, taste, budget)
+stops here: none of it is in the observation, nor are the step number or the agent's own past actions, which would rebuild
+the record by the back door when the camera is blind.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.shop import camera, till
+from sim.shop.compiled import woven
+from sim.shop.types import OTHER, UNKNOWN
+
+_START = camera.FEATURES
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+BOUND = 20.0  # features are logarithms, rates and clipped logits, all of order one; none can reach this
+
+
+def observation_size(labels: int) -> int:
+    return camera.FEATURES + till.record_size(labels)
+
+
+def observation_layout(labels: int) -> dict[str, tuple[int, int]]:
+    """Named slices (start, stop) of the observation, in order."""
+    sizes = [("emotion", 7), ("mask", 1), ("face", 1), ("known", 1), ("similarity", 1)]
+    sizes += [(name, labels) for name in till.PER_LABEL] + [(name, 1) for name in till.OVERALL]
+    layout, start = {}, 0
+    for name, size in sizes:
+        layout[name] = (start, start + size)
+        start += size
+    return layout
+
+
+def feature_names(label_names: tuple[str, ...], emotions: tuple[str, ...]) -> list[str]:
+    """One readable name per entry of the observation."""
+    names = []
+    for name, (start, stop) in observation_layout(len(label_names)).items():
+        if name == "emotion":
+            names += [f"emotion/{e}" for e in emotions]
+        elif stop - start == 1:
+            names.append(name)
+        else:
+            names += [f"{name}/{label}" for label in label_names]
+    return names
+
+
+@woven
+def observe_record(world, lives, i):
+    """Write the record of whom the camera took the customer for, behind the camera's own features, in place."""
+    customer = lives.customers[i]
+    record = world.typical[customer.typical] if customer.recognised == OTHER else lives.record[i]
+    known = _ZERO if customer.recognised == UNKNOWN else _ONE
+    for r in range(len(record)):  # one branch-free loop, so that it is vectorised
+        lives.observation[i, _START + r] = known * record[r]

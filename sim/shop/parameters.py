@@ -1,0 +1,238 @@
+"""Parameters of the customer model: declared and checked here, valued in `conf/`.
+
+Each mechanism has a dataclass of parameters with range and unit; the values live in one place, the YAML of the scenario,
+with unit and reason.  For the compiled equations all of them are packed into one flat structured record, so that
+`p.fatigue_weight` reads the same in Python and in machine code.  This module imports nothing heavy: a bad value is
+answered at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MISSING = "???"  # OmegaConf's mark for "must be given"
+
+
+class ShopError(ValueError):
+    """Wrong input to the shop: the message says what, where and what to do."""
+
+    exit_code = 2
+
+
+def value(low: float, high: float = math.inf, unit: str = "1") -> Any:
+    """A required number within [low, high]."""
+    return dataclasses.field(default=MISSING, metadata={"low": low, "high": high, "unit": unit})
+
+
+@dataclasses.dataclass
+class ChoiceParams:
+    """Click and purchase; see `sim.shop.choice`."""
+
+    click_intercept: float = value(-20, 20, "logit")
+    taste_weight: float = value(0, 20, "logit per cosine")
+    price_reference: float = value(1e-6, 1e9, "money; scaled by the catalog's median price")
+    satiation_weight: float = value(0, 20, "logit per unit of satiation")
+    exposure_gain: float = value(0, 20, "logit per 10 exposures")
+    exposure_wear: float = value(0, 20, "logit per (10 exposures)^2")
+    valence_weight: float = value(-20, 20, "logit per unit of valence")
+    tone_weight: float = value(-20, 20, "logit per unit of affective match")
+    mood_weight: float = value(-20, 20, "logit per unit of mood")
+    fatigue_weight: float = value(0, 20, "logit per unit of fatigue")
+    emotion_scale: float = value(0, 10, "factor on affect in click, purchase and opt-out; 0 switches emotion off")
+    buy_intercept: float = value(-20, 20, "logit")
+    buy_taste_weight: float = value(-20, 20, "logit per cosine")
+    buy_valence_weight: float = value(-20, 20, "logit per unit of valence")
+    buy_price_weight: float = value(0, 20, "logit per price / budget")
+
+
+@dataclasses.dataclass
+class AffectParams:
+    """See `sim.shop.affect`."""
+
+    outcome_buy: float = value(-5, 5, "valence of a purchase")
+    outcome_click: float = value(-5, 5, "valence of a click without purchase")
+    annoyance: float = value(0, 5, "valence lost by a wholly irrelevant, ignored push")
+    mood_bias: float = value(1, 5, "b >= 1; 1 switches the bias of perceived outcome off")
+    expectation_rate: float = value(0, 1, "per push")
+    mood_rate: float = value(0, 1, "per push; 0 switches mood off")
+    mood_days: float = value(1e-6, 1e6, "days, time constant")
+    affect_deviation: float = value(0, 1, "stationary standard deviation of valence and arousal")
+    affect_rate: float = value(0, 100, "per day; low = emotional inertia")
+    mood_pull: float = value(-2, 2, "home valence per unit of mood")
+    valence_jump: float = value(-2, 2, "valence per unit of surprise")
+    arousal_jump: float = value(-2, 2, "arousal per unit of absolute surprise")
+
+
+@dataclasses.dataclass
+class FatigueParams:
+    """See `sim.shop.fatigue`."""
+
+    fatigue_days: float = value(1e-6, 1e6, "days, time constant")
+    irrelevance_fatigue: float = value(0, 20, "extra fatigue of a wholly irrelevant push")
+    pressure_fatigue: float = value(0, 20, "extra fatigue per unit of pressure")
+    opt_out_intercept: float = value(-50, 20, "logit, fresh and calm customer")
+    opt_out_fatigue_weight: float = value(0, 20, "logit per unit of fatigue")
+    opt_out_mood_weight: float = value(0, 20, "logit per unit of mood, lowers")
+    opt_out_valence_weight: float = value(0, 20, "logit per unit of valence, lowers")
+    opt_out_pressure_weight: float = value(0, 20, "logit per unit of pressure")
+
+
+@dataclasses.dataclass
+class SatiationParams:
+    """See `sim.shop.satiation`."""
+
+    satiation_days: float = value(1e-6, 1e6, "days, time constant")
+
+
+@dataclasses.dataclass
+class ReturningParams:
+    """See `sim.shop.returning`."""
+
+    same_visit_probability: float = value(0, 0.999, "probability of one more opportunity within the visit")
+    opportunities_per_visit: float = value(1, 1000, "at most, per visit")
+    return_intercept: float = value(-20, 20, "logit of returning on a given day")
+    return_mood_weight: float = value(-20, 20, "logit per unit of mood")
+    return_valence_weight: float = value(-20, 20, "logit per unit of valence")
+    return_fatigue_weight: float = value(-20, 20, "logit per unit of fatigue, lowers")
+    lapse_days: float = value(1, 100000, "days of absence after which the customer is gone")
+    horizon_days: float = value(1, 100000, "days of a life")
+    horizon_opportunities: float = value(1, 1000000, "opportunities of a life, at most")
+
+
+@dataclasses.dataclass
+class RewardParams:
+    """See `sim.shop.reward`."""
+
+    push_price: float = value(0, 1e6, "money per push")
+    opt_out_price: float = value(0, 1e6, "money per opt-out")
+    click_price: float = value(-1e6, 1e6, "money per click, usually 0")
+
+
+@dataclasses.dataclass
+class AvailabilityParams:
+    """See `sim.shop.availability`."""
+
+    out_of_stock_probability: float = value(0, 1, "per label and day")
+    cap_pushes_per_visit: float = value(0, 1000000, "pushes")
+    cap_pushes_per_window: float = value(0, 1000000, "pushes")
+    cap_window_days: float = value(1, 100000, "days")
+    quiet_from_hour: float = value(0, 24, "hour of the day; equal to quiet_to_hour = never quiet")
+    quiet_to_hour: float = value(0, 24, "hour of the day")
+
+
+@dataclasses.dataclass
+class TillParams:
+    """See `sim.shop.till`."""
+
+    typical_records: float = value(1, 1e6, "rows in the frozen table of strangers' records")
+
+
+@dataclasses.dataclass
+class PopulationParams:
+    """See `sim.shop.population`."""
+
+    price_sensitivity_median: float = value(0, 1000, "logit per reference price")
+    price_sensitivity_deviation: float = value(0, 10, "standard deviation of its logarithm")
+    segment_noise: float = value(0, 100, "standard deviation of the till's reading of log price sensitivity")
+    budget_median: float = value(1e-6, 1e9, "money per 30 days; scaled by the catalog's median price")
+    budget_deviation: float = value(0, 10, "standard deviation of its logarithm")
+    home_valence_mean: float = value(-1, 1, "valence")
+    home_valence_deviation: float = value(0, 2, "valence")
+    mood_deviation: float = value(0, 2, "of the first mood")
+    mask_share: float = value(0, 1, "share of customers with a mask habit")
+    mask_probability_habit: float = value(0, 1, "per visit, with the habit")
+    mask_probability_other: float = value(0, 1, "per visit, without")
+    enrolled_share: float = value(0, 1, "share of customers known to the identity gallery")
+
+
+@dataclasses.dataclass
+class CameraParams:
+    """See `sim.shop.camera`."""
+
+    expression_width: float = value(1e-3, 10, "h, in units of core affect")
+    emotion_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
+    identity_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
+    mask_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
+    camera_noise: float = value(0, 1, "probability that a noisy channel shows nothing")
+
+
+CHANNELS = {"perceived": 0, "oracle": 1, "blind": 2, "noisy": 3}  # codes of a camera channel
+
+MECHANISMS = {
+    "choice": ChoiceParams,
+    "affect": AffectParams,
+    "fatigue": FatigueParams,
+    "satiation": SatiationParams,
+    "returning": ReturningParams,
+    "reward": RewardParams,
+    "availability": AvailabilityParams,
+    "till": TillParams,
+}
+
+
+def read(kind: type, given: Mapping[str, Any], where: str) -> Any:
+    """Build parameter dataclass `kind` from a mapping.
+
+    Raises
+    ------
+    ShopError
+        A parameter is missing, unknown, not a finite number, or out of its range.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in given:
+        if name not in fields:
+            raise ShopError(f"{where}.{name} is not a parameter; known are {', '.join(sorted(fields))}")
+    out = {}
+    for name, f in fields.items():
+        raw = given.get(name, MISSING)
+        if raw == MISSING:
+            raise ShopError(f"{where}.{name} is missing; give a number ({f.metadata['unit']})")
+        low, high, unit = (f.metadata[key] for key in ("low", "high", "unit"))
+        if isinstance(raw, bool) and f.type not in ("bool", bool) or not isinstance(raw, (int, float)):
+            raise ShopError(f"{where}.{name} must be a number ({unit}), not {raw!r}")
+        if not (math.isfinite(raw) and low <= raw <= high):
+            raise ShopError(f"{where}.{name} = {raw} is out of range; allowed is {low:g} to {high:g} ({unit})")
+        out[name] = raw
+    return kind(**out)
+
+
+def pack(groups: list[Any]) -> np.ndarray:
+    """One structured record, shape (1,), of all fields of the given dataclasses; names must be unique."""
+    import numpy as np
+
+    items = [(f.name, getattr(group, f.name)) for group in groups for f in dataclasses.fields(group)]
+    names = [name for name, _ in items]
+    assert len(set(names)) == len(names), "parameter names must be unique across mechanisms"
+    record = np.zeros(1, dtype=[(name, np.float64) for name in names])
+    for name, number in items:
+        record[name] = float(number)
+    return record
+
+
+def camera_params(camera: Mapping[str, Any]) -> CameraParams:
+    """Parameters of the camera from its configuration group, whose channels are names."""
+    channels = {}
+    for part in ("emotion", "identity", "mask"):
+        if camera[part] not in CHANNELS:
+            raise ShopError(f"camera.{part}={camera[part]} is unknown; choose {', '.join(CHANNELS)}")
+        channels[f"{part}_channel"] = CHANNELS[camera[part]]
+    numbers = {"expression_width": camera["expression_width"], "camera_noise": camera["noise"]}
+    return read(CameraParams, {**channels, **numbers}, "camera")
+
+
+def read_all(env: Mapping[str, Any], population: Mapping[str, Any], camera: Mapping[str, Any]) -> list[Any]:
+    """Every parameter group of a scenario, checked.
+
+    Raises
+    ------
+    ShopError
+        A parameter is missing, unknown or out of range.
+    """
+    groups = [read(kind, env[name], f"env.{name}") for name, kind in MECHANISMS.items()]
+    return [*groups, read(PopulationParams, population["traits"], "population.traits"), camera_params(camera)]

@@ -1,0 +1,71 @@
+"""Who steps up: traits of a customer, drawn once per life as a pure function of (seed, split, customer).
+
+taste        theta uniform on the unit sphere S^(D-1), relevance rel_k = theta . phi_k
+price        log beta ~ N(log median, sd),  segment = log beta + noise (what a till could know of it)
+budget       log B ~ N(log median, sd) money per 30 days
+home valence N(mean, sd), first mood N(0, sd)
+mask         a share of customers wears one on most visits, the others rarely
+enrolled     a share of customers is known to the identity gallery
+person       whose face the customer wears, uniform over the split's persons: many customers share a face
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim.shop.affect import clip
+from sim.shop.compiled import woven
+from sim.shop.random_streams import TRAITS, normals, uniforms
+
+
+@woven
+def draw_traits(world, lives, i, seed, split):
+    """Fill traits and first state of the customer in row i, whose `id` is set."""
+    p, customer = world.params[0], lives.customers[i]
+    labels, taste = lives.labels[i], lives.taste[i]
+    u0, u1, u2, u3 = uniforms(seed, split, customer.id, 0, TRAITS)
+    z_price, z_budget = normals(*uniforms(seed, split, customer.id, 1, TRAITS)[:2])
+    z_home, z_mood = normals(*uniforms(seed, split, customer.id, 2, TRAITS)[:2])
+    z_segment, z_valence = normals(*uniforms(seed, split, customer.id, 3, TRAITS)[:2])
+    z_arousal, _ = normals(*uniforms(seed, split, customer.id, 4, TRAITS)[:2])
+
+    customer.person = world.persons[min(int(u0 * len(world.persons)), len(world.persons) - 1)]
+    customer.enrolled = u1 < p.enrolled_share
+    customer.mask_habit = p.mask_probability_habit if u2 < p.mask_share else p.mask_probability_other
+    log_beta = math.log(max(p.price_sensitivity_median, 1e-12)) + p.price_sensitivity_deviation * z_price
+    customer.price_sensitivity = math.exp(log_beta)
+    customer.segment = clip(log_beta + p.segment_noise * z_segment, -10.0, 10.0)
+    customer.monthly_budget = p.budget_median * math.exp(p.budget_deviation * z_budget)
+    customer.home_valence = p.home_valence_mean + p.home_valence_deviation * z_home
+
+    dimensions = len(taste)
+    norm = 0.0
+    for d in range(0, dimensions, 2):
+        za, zb = normals(*uniforms(seed, split, customer.id, 16 + d // 2, TRAITS)[:2])
+        taste[d] = za
+        norm += za * za
+        if d + 1 < dimensions:
+            taste[d + 1] = zb
+            norm += zb * zb
+    for d in range(dimensions):
+        taste[d] /= math.sqrt(norm)
+    for k in range(len(labels)):
+        label = labels[k]
+        label.relevance = 0.0
+        for d in range(dimensions):
+            label.relevance += taste[d] * world.label_features[k, d]
+        label.satiation = label.exposures = 0.0
+        label.pushes = label.clicks = label.purchases = label.evidence = 0.0
+
+    customer.mood = clip(p.mood_deviation * z_mood, -1.0, 1.0)
+    home = clip(customer.home_valence + p.mood_pull * customer.mood, -1.0, 1.0)
+    customer.valence = clip(home + p.affect_deviation * z_valence, -1.0, 1.0)
+    customer.arousal = clip(p.affect_deviation * z_arousal, -1.0, 1.0)
+    customer.expectation = customer.fatigue = 0.0
+    customer.budget = customer.monthly_budget
+    customer.opportunity = customer.visit = customer.visit_opportunity = customer.day = 0
+    customer.last_seen = customer.visits_booked = 0
+    customer.spent_booked = 0.0
+    customer.cap_window = -1
+    customer.cap_pushes = customer.visit_pushes = 0
+    customer.done = 0

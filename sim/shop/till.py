@@ -1,0 +1,89 @@
+"""The till's record of a customer, keyed by *perceived* identity: where identity joins emotion and history.
+
+Recognised: the customer's own record.  Unknown: an empty one.  Mistaken for somebody else: a record drawn, as a pure
+function of (seed, customer, visit), from a frozen table of typical records, and this visit is missing from the right one.
+So identity has a measured value, and customers stay independent of each other.
+
+Per label (features of order one; c_0 is a prior click rate with the weight of two pushes):
+
+    log_pushes     log(1 + n)                          click_lift  4 l,   l = (clicks + 2 c_0)/(n + 2) - c_0
+    log_purchases  log(1 + b)                          recency     exp(-days since pushed / 7)
+    affinity       1/2 sum_j cos(phi_k, phi_j) l_j min(n_j, 5)     what the record says of similar labels
+    valence        mean perceived valence at the pushes of the label
+Overall: recent_pushes (7-day decayed count / 3), visits log(1+)/3, spent log(1+)/4, mood (moving average of perceived
+valence), last_visit exp(-days / 5), segment (noisy price sensitivity).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sim.shop.compiled import woven
+
+PER_LABEL = ("log_pushes", "click_lift", "log_purchases", "recency", "affinity", "label_valence")
+OVERALL = ("recent_pushes", "visits", "spent", "valence_history", "last_visit", "segment")
+PRIOR_CLICK_RATE, PRIOR_PUSHES, EVIDENCE_CAP = 0.22, 2.0, 5.0
+MEMORY_DAYS, VISIT_DAYS, VALENCE_RATE = 7.0, 5.0, 0.2
+
+
+def record_size(labels: int) -> int:
+    return len(PER_LABEL) * labels + len(OVERALL)
+
+
+@woven
+def open_record(lives, i, labels):
+    """Empty record of a new customer; the segment is known as soon as the customer is recognised."""
+    for r in range(lives.record.shape[1]):
+        lives.record[i, r] = 0.0
+    lives.record[i, 6 * labels + 5] = lives.customers[i].segment
+
+
+@woven
+def age_record(lives, i, labels, gap):
+    """Let `gap` days pass over the record, in place."""
+    factor = np.float32(math.exp(-gap / MEMORY_DAYS))
+    for k in range(3 * labels, 4 * labels):
+        lives.record[i, k] *= factor
+    lives.record[i, 6 * labels] *= factor
+
+
+@woven
+def greet(lives, i, labels):
+    """At the start of a visit: how long ago the last booked one was."""
+    customer = lives.customers[i]
+    if customer.visits_booked > 0:
+        lives.record[i, 6 * labels + 4] = math.exp(-(customer.day - customer.last_seen) / VISIT_DAYS)
+
+
+@woven
+def book(world, lives, i, action, clicked, bought, price):
+    """Write one opportunity into the customer's own record; called only where the camera recognised the customer."""
+    customer, size = lives.customers[i], lives.labels.shape[1]
+    overall = 6 * size
+    if customer.visit_opportunity == 0:
+        customer.visits_booked += 1
+        lives.record[i, overall + 1] = math.log1p(customer.visits_booked) / 3.0
+        lives.record[i, overall + 3] += VALENCE_RATE * (customer.seen_valence - lives.record[i, overall + 3])
+    customer.last_seen = customer.day
+    if action > 0:
+        k = action - 1
+        label = lives.labels[i, k]
+        label.pushes += 1.0
+        label.clicks += 1.0 if clicked else 0.0
+        label.purchases += 1.0 if bought else 0.0
+        lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
+        evidence = lift * min(label.pushes, EVIDENCE_CAP)
+        change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
+        lives.record[i, k] = math.log1p(label.pushes)
+        lives.record[i, size + k] = 4.0 * lift
+        lives.record[i, 2 * size + k] = math.log1p(label.purchases)
+        lives.record[i, 3 * size + k] = 1.0
+        for j in range(size):
+            lives.record[i, 4 * size + j] += change * world.label_similarity[k, j]
+        lives.record[i, 5 * size + k] += (customer.seen_valence - lives.record[i, 5 * size + k]) / label.pushes
+        lives.record[i, overall] += 1.0 / 3.0
+        if bought:
+            customer.spent_booked += price
+            lives.record[i, overall + 2] = math.log1p(customer.spent_booked) / 4.0

@@ -1,0 +1,175 @@
+"""Records that flow through the shop.  N customers, K labels, D taste dimensions, I images, P persons.
+
+A customer's life is one row of each array; nothing else holds state, so copying the arrays copies the life.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.shop.compiled import borrow, inlined
+
+UNKNOWN, SELF, OTHER = 0, 1, 2  # whom the camera takes the customer for
+
+CUSTOMER = np.dtype(
+    [
+        ("id", np.int64),  # counter of the random streams
+        ("person", np.int32),  # whose face the customer wears
+        ("opportunity", np.int32),  # index of the current push opportunity in this life
+        ("visit", np.int32),
+        ("visit_opportunity", np.int32),  # index of the opportunity within the visit
+        ("day", np.int32),
+        ("hour", np.float64),  # of the day, [0, 24)
+        # traits, fixed for life
+        ("enrolled", np.uint8),
+        ("mask_habit", np.float64),  # probability to wear a mask on a visit
+        ("price_sensitivity", np.float64),  # logit per reference price
+        ("monthly_budget", np.float64),  # money per 30 days
+        ("home_valence", np.float64),
+        ("segment", np.float64),  # noisy reading of log price sensitivity, as a till would have it
+        # latent state
+        ("valence", np.float64),
+        ("arousal", np.float64),
+        ("mood", np.float64),
+        ("expectation", np.float64),
+        ("fatigue", np.float64),
+        ("budget", np.float64),
+        # what the camera saw at this visit
+        ("image", np.int32),
+        ("masked", np.uint8),
+        ("recognised", np.int8),  # UNKNOWN, SELF or OTHER
+        ("typical", np.int32),  # row of the table of typical records, where mistaken
+        ("seen_valence", np.float64),  # valence that the perceived emotion stands for
+        # the till
+        ("last_seen", np.int32),  # day of the last visit booked to this customer
+        ("visits_booked", np.int32),
+        ("spent_booked", np.float64),
+        # frequency cap
+        ("cap_window", np.int32),
+        ("cap_pushes", np.int32),
+        ("visit_pushes", np.int32),
+        ("done", np.uint8),
+    ],
+    align=True,
+)
+
+LABEL = np.dtype(  # one per customer and label
+    [
+        ("relevance", np.float64),  # cosine of taste and label
+        ("satiation", np.float64),
+        ("exposures", np.float64),
+        ("pushes", np.float32),  # booked by the till
+        ("clicks", np.float32),
+        ("purchases", np.float32),
+        ("evidence", np.float32),  # click lift times the (capped) number of pushes
+    ],
+    align=True,
+)
+
+EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth before it (for the log, never for an agent)
+    [
+        ("customer", np.int64),
+        ("step", np.int32),
+        ("day", np.int32),
+        ("visit", np.int32),
+        ("image", np.int32),
+        ("recognised", np.int8),
+        ("requested", np.int32),
+        ("action", np.int32),
+        ("clicked", np.uint8),
+        ("bought", np.uint8),
+        ("opted_out", np.uint8),
+        ("lapsed", np.uint8),
+        ("margin", np.float64),
+        ("click_value", np.float64),
+        ("push_cost", np.float64),
+        ("opt_out_cost", np.float64),
+        ("reward", np.float64),
+        ("person", np.int32),
+        ("masked", np.uint8),
+        ("enrolled", np.uint8),
+        ("valence", np.float64),
+        ("arousal", np.float64),
+        ("mood", np.float64),
+        ("expectation", np.float64),
+        ("fatigue", np.float64),
+        ("budget", np.float64),
+        ("relevance", np.float64),
+        ("satiation", np.float64),
+        ("price_sensitivity", np.float64),
+        ("click_probability", np.float64),
+        ("purchase_probability", np.float64),
+        ("opt_out_probability", np.float64),
+        ("gap", np.int32),  # days to the next opportunity
+        ("terminated", np.uint8),
+        ("truncated", np.uint8),
+    ],
+    align=True,
+)
+
+
+class World(NamedTuple):
+    """What never changes while customers live; read-only for the compiled equations."""
+
+    params: np.ndarray  # (1,) record of all parameters
+    catalog: np.ndarray  # (K,) records
+    label_features: np.ndarray  # (K, D) unit vectors
+    label_similarity: np.ndarray  # (K, K) cosines, float32
+    emotion: np.ndarray  # (I, 7) float32, perceived probabilities
+    mask_probability: np.ndarray  # (I,) float32
+    has_face: np.ndarray  # (I,) uint8
+    true_emotion: np.ndarray  # (I,) int8, -1 unknown
+    true_mask: np.ndarray  # (I,) uint8
+    recognised: np.ndarray  # (2, I) int8: row 0 where the customer is not enrolled, row 1 where enrolled
+    similarity: np.ndarray  # (2, I) float32
+    persons: np.ndarray  # (P',) int32, faces that customers of this split may wear
+    masked_images: np.ndarray  # (P,) uint8, has the person any masked picture
+    cell_start: np.ndarray  # (P, 2, 7) int32 into cell_image: person, masked, emotion
+    cell_size: np.ndarray  # (P, 2, 7) int32
+    cell_image: np.ndarray  # (C,) int32
+    cell_cumulative: np.ndarray  # (C,) float64, cumulative probability within the cell
+    typical: np.ndarray  # (M, R) float32, records of strangers
+
+
+class Lives(NamedTuple):
+    """State of N customers, and the buffers through which one step speaks."""
+
+    customers: np.ndarray  # (N,) CUSTOMER
+    labels: np.ndarray  # (N, K) LABEL
+    taste: np.ndarray  # (N, D) float64 unit vectors
+    record: np.ndarray  # (N, R) float32, the till's record as an agent would see it
+    observation: np.ndarray  # (N, O) float32
+    action_mask: np.ndarray  # (N, K + 1) bool
+    final_observation: np.ndarray  # (N, O) float32, valid where an episode has just ended
+    reward: np.ndarray  # (N,) float64
+    terminated: np.ndarray  # (N,) bool
+    truncated: np.ndarray  # (N,) bool
+    events: np.ndarray  # (N,) EVENT
+
+
+@inlined
+def borrow_world(w):
+    """The same arrays without reference counts.
+
+    Numba counts a reference at every access to an array inside a tuple, which costs several times the equations.  The
+    caller in Python holds the arrays for as long as the compiled call lasts, so nothing needs counting in there.
+    """
+    return World(
+        borrow(w.params), borrow(w.catalog), borrow(w.label_features), borrow(w.label_similarity),
+        borrow(w.emotion), borrow(w.mask_probability), borrow(w.has_face), borrow(w.true_emotion),
+        borrow(w.true_mask), borrow(w.recognised), borrow(w.similarity), borrow(w.persons),
+        borrow(w.masked_images), borrow(w.cell_start), borrow(w.cell_size), borrow(w.cell_image),
+        borrow(w.cell_cumulative), borrow(w.typical),
+    )  # fmt: skip
+
+
+@inlined
+def borrow_lives(v):
+    """As `borrow_world`."""
+    return Lives(
+        borrow(v.customers), borrow(v.labels), borrow(v.taste), borrow(v.record), borrow(v.observation),
+        borrow(v.action_mask), borrow(v.final_observation), borrow(v.reward), borrow(v.terminated),
+        borrow(v.truncated), borrow(v.events),
+    )  # fmt: skip

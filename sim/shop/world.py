@@ -1,0 +1,113 @@
+"""The shop: catalog, customer model, gallery and camera put together, before any customer steps up."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from sim.shop import camera, random_streams
+from sim.shop.catalog import Catalog
+from sim.shop.gallery import Gallery
+from sim.shop.lives import LiveCustomers
+from sim.shop.observation import observation_layout, observation_size
+from sim.shop.till import record_size
+from sim.shop.types import World
+
+
+@dataclasses.dataclass(frozen=True)
+class Shop:
+    """A complete, immutable shop; customers are drawn from it by `customers`.
+
+    `params` is the packed record of all parameters (see `parameters.pack`); `typical_seed` seeds the table of typical
+    records that a mistaken identity shows; `strict_mask` makes a masked action an error instead of a hold-back.
+    """
+
+    catalog: Catalog
+    gallery: Gallery
+    params: np.ndarray
+    typical_seed: int = 0
+    strict_mask: bool = False
+    name: str = "shop"
+    typical: np.ndarray | None = None
+
+    @property
+    def labels(self) -> int:
+        """K, the number of labels."""
+        return len(self.catalog.names)
+
+    @property
+    def layout(self) -> dict[str, tuple[int, int]]:
+        return observation_layout(self.labels)
+
+    @property
+    def observation_size(self) -> int:
+        return observation_size(self.labels)
+
+    def world(self, split: str) -> World:
+        """Arrays of this shop for the customers of a split ("train", "tune", "typical": training faces; "evaluate")."""
+        cells = self.gallery.evaluate if split == "evaluate" else self.gallery.train
+        g = self.gallery
+        typical = np.zeros((1, record_size(self.labels)), np.float32) if self.typical is None else self.typical
+        features = np.ascontiguousarray(self.catalog.features)
+        return World(
+            params=self.params,
+            catalog=self.catalog.table,
+            label_features=features,
+            label_similarity=(features @ features.T).astype(np.float32),
+            emotion=g.emotion,
+            mask_probability=g.mask_probability,
+            has_face=g.has_face,
+            true_emotion=g.true_emotion,
+            true_mask=g.true_mask,
+            recognised=g.recognised,
+            similarity=g.similarity,
+            persons=cells.persons,
+            masked_images=cells.masked_images,
+            cell_start=cells.start,
+            cell_size=cells.size,
+            cell_image=cells.image,
+            cell_cumulative=cells.cumulative,
+            typical=typical,
+        )
+
+    def customers(
+        self, number: int, seed: int, split: str = "train", *, first: int = 0, autoreset: bool = False
+    ) -> LiveCustomers:
+        """`number` customers of a split, with ids first, first + 1, ...; see `LiveCustomers`."""
+        return LiveCustomers(self, number, seed, split, first=first, autoreset=autoreset)
+
+    def with_params(self, **changes: float) -> Shop:
+        """The same shop with some parameters changed (for tests and experiments)."""
+        params = self.params.copy()
+        for name, number in changes.items():
+            params[name] = number
+        return with_typical_records(dataclasses.replace(self, params=params))
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides what happens in this shop, the table of typical records included."""
+        parts = hashlib.sha256(self.catalog.digest.encode() + self.gallery.digest.encode() + self.params.tobytes())
+        if self.typical is not None:
+            parts.update(self.typical.tobytes())
+        return parts.hexdigest()[:16]
+
+
+def with_typical_records(shop: Shop) -> Shop:
+    """Roll the random policy out once, with known identity, and freeze one record per customer at a random moment."""
+    rows = int(shop.params["typical_records"][0])
+    params = shop.params.copy()
+    params["identity_channel"] = camera.ORACLE
+    lives = dataclasses.replace(shop, params=params, typical=None).customers(rows, shop.typical_seed, "typical")
+    rng = np.random.default_rng([shop.typical_seed, random_streams.TYPICAL])
+    moment = rng.integers(1, 25, rows)  # opportunity at which the record is frozen, or the end of that life
+    table = lives.state.record.copy()
+    for t in range(1, 25):
+        uniform = rng.random(rows)
+        allowed = lives.action_masks()
+        action = np.minimum((uniform * allowed.sum(1)).astype(np.int64), allowed.sum(1) - 1)
+        lives.step(np.argsort(~allowed, axis=1, kind="stable")[np.arange(rows), action])
+        due = (moment >= t) & ~lives.done
+        table[due] = lives.state.record[due]
+    return dataclasses.replace(shop, typical=np.ascontiguousarray(table))

@@ -1,0 +1,104 @@
+"""Build an agent from its configuration and let it learn in the shop, with a progress bar and a learning curve.
+
+The learning curve is the value per customer of the *current* policy on tuning customers: training faces, but other
+customers than those it learns from, on the same luck at every point.  Evaluation customers are never looked at here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from sim.config import CONF, check_target
+from sim.evaluation.rollout import value_per_customer
+from sim.shop.world import Shop
+
+CURVE_POINTS, CURVE_CUSTOMERS = 12, 1000
+
+
+@dataclasses.dataclass
+class Trained:
+    """A policy that has learned: `curve` holds (interactions, value per tuning customer)."""
+
+    policy: Any
+    seconds: float
+    curve: list[tuple[int, float]]
+
+
+def agent_config(name: str) -> DictConfig:
+    """The shipped configuration of an agent, `conf/agent/<name>.yaml`."""
+    config = OmegaConf.load(CONF / "agent" / f"{name}.yaml")
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -> Any:
+    """An untrained agent for this shop."""
+    from hydra.utils import instantiate
+
+    from sim.envs import spaces
+
+    check_target("agent", config.get("_target_"), trusted)
+    return instantiate(config)(
+        observation_space=spaces.observation_space(shop),
+        action_space=spaces.action_space(shop),
+        layout=shop.layout,
+        seed=seed,
+    )
+
+
+def train(
+    policy: Any,
+    shop: Shop,
+    *,
+    steps: int | None,
+    tune: tuple[int, int],
+    report: Callable[[int, dict[str, float]], None] | None = None,
+    with_curve: bool = False,
+) -> Trained:
+    """Let `policy` learn for `steps` interactions (None: its own budget).
+
+    Parameters
+    ----------
+    tune : (customers, seed) on which the agent may tune a cap or a charge.
+    report : also called with every report of the agent, e.g. to track it.
+    with_curve : evaluate the policy on tuning customers about a dozen times on the way.
+    """
+    from sim.envs.vector import ProductPushVectorEnv
+
+    customers, seed = tune
+    budget = policy.budget(steps)
+    curve: list[tuple[int, float]] = []
+    next_point = 0.0
+    started = time.monotonic()
+    with tqdm(
+        total=budget, desc=f"train {policy.name}", unit="step", unit_scale=True, disable=budget == 0, file=sys.stderr
+    ) as bar:
+
+        def note(step: int, metrics: dict[str, float]) -> None:
+            nonlocal next_point
+            bar.update(min(step, budget) - bar.n)
+            if with_curve and step >= next_point * budget:
+                value = value_per_customer(policy, shop, customers=CURVE_CUSTOMERS, seed=seed)
+                curve.append((step, value))
+                metrics = metrics | {"learning/value_per_customer": value}
+                bar.set_postfix_str(f"value {value:.2f} a customer")
+                next_point = (int(next_point * CURVE_POINTS + 1e-9) + 1) / CURVE_POINTS
+            if report is not None:
+                report(step, metrics)
+
+        env = ProductPushVectorEnv(policy.num_envs, shop)
+        policy.learn(
+            env,
+            steps=steps,
+            report=note,
+            evaluate=lambda agent: value_per_customer(agent, shop, customers=customers, seed=seed),
+        )
+        bar.update(budget - bar.n)
+    return Trained(policy, time.monotonic() - started, curve)

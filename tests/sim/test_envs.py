@@ -1,0 +1,113 @@
+"""The Gymnasium adapters: both checkers pass, and a row of the vector environment is the single environment, bit for bit."""
+
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from sim.envs.single import ProductPushEnv
+from sim.envs.vector import ProductPushVectorEnv
+
+
+def test_gymnasium_checker_passes_without_a_warning(shop, recwarn):
+    check_env(ProductPushEnv(shop), skip_render_check=True)
+    assert [str(w.message) for w in recwarn if "env_checker" in str(w.filename) or "Box" in str(w.message)] == []
+
+
+def test_sb3_checker_passes(shop):
+    from stable_baselines3.common.env_checker import check_env as check_sb3
+
+    check_sb3(ProductPushEnv(shop), warn=True)
+
+
+def test_a_row_of_the_vector_env_equals_the_single_env_bit_for_bit(shop):
+    vector = ProductPushVectorEnv(6, shop)
+    many, _ = vector.reset(seed=21)
+    singles = [ProductPushEnv(shop) for _ in range(6)]
+    customer = list(range(6))
+    for i, env in enumerate(singles):
+        obs, _ = env.reset(seed=21, options={"customer": i})
+        assert obs.tobytes() == many[i].tobytes()
+    rng = np.random.default_rng(0)
+    finished = 0
+    for _ in range(150):
+        actions = rng.integers(0, 13, 6)
+        many, rewards, terminated, truncated, info = vector.step(actions)
+        masks = vector.action_masks()
+        for i, env in enumerate(singles):
+            obs, reward, done, cut, extra = env.step(int(actions[i]))
+            assert (reward, done, cut, extra) == (rewards[i], terminated[i], truncated[i], {})
+            if done or cut:
+                finished += 1
+                assert info["_final_obs"][i] and obs.tobytes() == info["final_obs"][i].tobytes()
+                customer[i] += 6
+                obs, _ = env.reset(options={"customer": customer[i]})
+            assert obs.tobytes() == many[i].tobytes()
+            assert (env.action_masks() == masks[i]).all()
+    assert finished >= 6
+
+
+def test_observations_lie_in_the_space_and_are_the_callers_own(shop):
+    env = ProductPushVectorEnv(64, shop)
+    first, _ = env.reset(seed=1)
+    kept = first.copy()
+    for _ in range(60):
+        obs, *_ = env.step(env.action_space.sample())
+        assert env.observation_space.contains(obs)
+    assert (first == kept).all()
+
+
+def test_info_never_holds_latent_state(shop):
+    env = ProductPushVectorEnv(64, shop)
+    assert env.reset(seed=1)[1] == {}
+    keys = set()
+    for _ in range(100):
+        keys |= set(env.step(np.full(64, 12))[4])
+    assert keys == {"final_obs", "_final_obs"}
+
+
+def test_reset_without_a_seed_goes_on_to_new_customers(shop):
+    env = ProductPushEnv(shop)
+    a, _ = env.reset(seed=5)
+    b, _ = env.reset()
+    again, _ = env.reset(seed=5)
+    assert a.tobytes() == again.tobytes() != b.tobytes()
+    vector = ProductPushVectorEnv(4, shop)
+    first, _ = vector.reset(seed=5)
+    second, _ = vector.reset()
+    assert not (first == second).all(axis=1).any()
+
+
+def test_step_before_reset_and_after_the_end_is_refused(shop):
+    env = ProductPushEnv(shop)
+    with pytest.raises(gymnasium.error.ResetNeeded, match="reset"):
+        env.step(0)
+    env.reset(seed=1)
+    while not any(env.step(12)[2:4]):
+        pass
+    with pytest.raises(gymnasium.error.ResetNeeded, match="episode has ended"):
+        env.step(0)
+
+
+SHIPPED = """
+import sys
+{first}
+env = gymnasium.make("sim:ProductPush-v0")
+obs, info = env.reset(seed=3)
+env.step(1)
+assert env.unwrapped.action_masks().shape == (13,)
+many = gymnasium.make_vec("sim:ProductPush-v0", num_envs=5, vectorization_mode="vector_entry_point")
+batch, _ = many.reset(seed=3)
+assert (batch[0] == obs).all() and many.step(many.action_space.sample())[0].shape == batch.shape
+blind = gymnasium.make("sim:ProductPush-v0", overrides=["camera=blind"])
+assert abs(blind.reset(seed=3)[0][:7] - 1 / 7).max() < 1e-6
+assert not {{"torch", "mlflow", "tensorflow"}} & set(sys.modules), "an environment needs no learning library"
+"""
+
+
+@pytest.mark.parametrize("first", ["import gymnasium", "import sim, gymnasium"])
+def test_gymnasium_makes_the_shipped_shop_whatever_is_imported_first(first):
+    subprocess.run([sys.executable, "-c", SHIPPED.format(first=first)], check=True, timeout=280)

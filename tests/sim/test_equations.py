@@ -1,0 +1,150 @@
+"""Every mechanism against numbers worked out by hand from its docstring's equation."""
+
+import math
+from types import SimpleNamespace as Record
+
+import numpy as np
+import pytest
+
+from sim.shop import affect, budget, choice, fatigue, returning, reward, satiation
+
+
+def sigma(z):
+    return 1 / (1 + math.exp(-z))
+
+
+@pytest.fixture
+def p(shop):
+    return Record(**{name: float(shop.params[name][0]) for name in shop.params.dtype.names})
+
+
+@pytest.fixture
+def customer():
+    return Record(
+        valence=0.4, arousal=-0.2, mood=0.1, expectation=0.05, fatigue=1.5, budget=60.0, monthly_budget=80.0,
+        price_sensitivity=0.35, home_valence=0.05, visit_opportunity=0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def label():
+    return Record(relevance=0.5, satiation=2.0, exposures=5.0)
+
+
+@pytest.fixture
+def item():
+    return Record(price=20.0, margin=11.0, appeal=-0.1, tone_valence=-0.6, tone_arousal=0.0, care=0.0, pressure=0.2)
+
+
+def test_click_probability_of_a_hand_computed_case(p, customer, label, item):
+    # -.7 - .1 + 1.4*.5 - .35*20/20 - .35*2 + .5*.5 - .25*.25 + .8*.4 + 1.5*(.4*-.6) + .6*.1 - .25*1.5 = -1.3175
+    assert choice.click_probability.py_func(p, customer, label, item) == pytest.approx(sigma(-1.3175), abs=1e-12)
+
+
+def test_purchase_probability_of_a_hand_computed_case_and_beyond_the_budget(p, customer, label, item):
+    # -1.1 + .7*.5 + .4*.4 - 1*20/60 = -.923333
+    assert choice.purchase_probability.py_func(p, customer, label, item) == pytest.approx(sigma(-0.59 - 1 / 3), abs=1e-12)
+    customer.budget = 19.99
+    assert choice.purchase_probability.py_func(p, customer, label, item) == 0.0
+
+
+def test_opt_out_probability_of_a_hand_computed_case(p, customer, item):
+    # -5.3 + .5*1.5 - 1*.1 - 1*.4 + .5*.2 = -4.95
+    assert fatigue.opt_out_probability.py_func(p, customer, item) == pytest.approx(sigma(-4.95), abs=1e-12)
+
+
+def test_mood_follows_the_prediction_error(p, customer, label, item):
+    surprise = affect.feel.py_func(p, customer, label, item, True, True)
+    expected = 0.6 * 1.2**0.1 - 0.05
+    assert surprise == pytest.approx(expected)
+    assert customer.expectation == pytest.approx(0.05 + 0.05 * expected)
+    assert customer.mood == pytest.approx(0.1 + 0.25 * (expected - 0.1))
+
+
+def test_an_ignored_irrelevant_push_annoys(p, customer, label, item):
+    # outcome = care - .5*(1 - .5)/2 = -.125, then biased by mood
+    assert affect.feel.py_func(p, customer, label, item, False, False) == pytest.approx(-0.125 * 1.2**0.1 - 0.05)
+
+
+def test_affect_returns_home_over_a_gap(p, customer):
+    affect.drift.py_func(p, customer, 0.0, 2, 0.0, 0.0)
+    q, home = math.exp(-0.5 * 2), 0.05 + 0.5 * 0.1
+    assert customer.valence == pytest.approx(home + q * (0.4 - home))
+    assert customer.arousal == pytest.approx(q * -0.2)
+    assert customer.mood == pytest.approx(0.1 * math.exp(-2 / 20))
+
+
+def test_within_a_visit_only_surprise_moves_affect(p, customer):
+    affect.drift.py_func(p, customer, -0.3, 0, 9.0, 9.0)
+    assert (customer.valence, customer.arousal) == (pytest.approx(0.4 - 0.2 * 0.3), pytest.approx(-0.2 + 0.15 * 0.3))
+    assert customer.mood == 0.1
+
+
+def test_ornstein_uhlenbeck_has_its_stationary_deviation_and_lag_one_correlation(p):
+    p.mood_pull, p.affect_deviation = 0.0, 0.2  # far from the borders at +-1
+    rng = np.random.default_rng(0)
+    c = Record(valence=0.0, arousal=0.0, mood=0.0, home_valence=0.0)
+    path = []
+    for z in rng.standard_normal((40000, 2)):
+        affect.drift.py_func(p, c, 0.0, 1, *z)
+        path.append(c.valence)
+    x = np.array(path)
+    assert x.std() == pytest.approx(0.2, rel=0.03)
+    assert np.corrcoef(x[:-1], x[1:])[0, 1] == pytest.approx(math.exp(-0.5), abs=0.02)
+
+
+def test_fatigue_rises_by_push_irrelevance_and_pressure_and_fades(p, customer, label, item):
+    fatigue.tire.py_func(p, customer, label, item)
+    assert customer.fatigue == pytest.approx(1.5 + 1 + 0.6 * 0.25 + 1.2 * 0.2)
+    fatigue.recover.py_func(p, customer, 8)
+    assert customer.fatigue == pytest.approx(2.89 / math.e)
+
+
+def test_satiation_counts_up_and_budget_refills_to_the_month(label, customer):
+    satiation.satiate.py_func(label)
+    assert (label.satiation, label.exposures) == (3.0, 6.0)
+    budget.spend.py_func(customer, 20.0)
+    budget.earn.py_func(customer, 3)
+    assert customer.budget == pytest.approx(40 + 8)
+    budget.earn.py_func(customer, 300)
+    assert customer.budget == 80.0
+
+
+def test_return_gap_is_geometric(p, customer):
+    rate = sigma(-1.1 + 0.8 * 0.1 + 0.2 * 0.4 - 0.1 * 1.5)
+    u = (np.arange(20000) + 0.5) / 20000
+    gaps = np.array([returning.next_gap.py_func(p, customer, 0.99, x) for x in u])
+    assert gaps.min() == 1
+    assert gaps.mean() == pytest.approx(1 / rate, rel=0.01)
+    assert (gaps == 1).mean() == pytest.approx(rate, abs=1e-3)
+
+
+def test_a_visit_ends_after_its_last_opportunity(p, customer):
+    assert returning.next_gap.py_func(p, customer, 0.0, 0.5) == 0
+    customer.visit_opportunity = 3
+    assert returning.next_gap.py_func(p, customer, 0.0, 0.5) > 0
+
+
+def test_reward_is_the_sum_of_its_logged_terms(p, item):
+    event = Record()
+    assert reward.settle.py_func(p, event, item, True, True, True, True) == pytest.approx(11 - 0.05 - 2)
+    assert reward.settle.py_func(p, event, item, False, False, False, False) == 0.0
+
+
+MONOTONE = [
+    ("click", "relevance", +1), ("click", "price", -1), ("click", "fatigue", -1), ("click", "satiation", -1),
+    ("click", "mood", +1), ("opt_out", "fatigue", +1), ("opt_out", "mood", -1), ("opt_out", "valence", -1), ("opt_out", "pressure", +1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("which", "name", "sign"), MONOTONE)
+def test_responses_are_monotone(p, customer, label, item, which, name, sign):
+    def value():
+        if which == "click":
+            return choice.click_probability.py_func(p, customer, label, item)
+        return fatigue.opt_out_probability.py_func(p, customer, item)
+
+    owner = next(r for r in (customer, label, item) if hasattr(r, name))
+    before = value()
+    setattr(owner, name, getattr(owner, name) + 0.1)
+    assert (value() - before) * sign > 0
