@@ -72,6 +72,7 @@ def step(world, lives, i, seed, split, requested):
     item = world.catalog[max(action - 1, 0)]
     if pushed:
         label = lives.labels[i, action - 1]
+        rebound(p, label, customer.day)
         event.click_probability = click_probability(p, customer, label, item)
         event.purchase_probability = purchase_probability(p, customer, label, item)
         event.opt_out_probability = opt_out_probability(p, customer, item)
@@ -104,7 +105,6 @@ def step(world, lives, i, seed, split, requested):
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
     if gap > 0:
         recover(p, customer, gap)
-        rebound(world, lives, i, gap)
         earn(customer, gap)
         age_record(lives, i, len(world.catalog), gap)
         customer.visit += 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +19,9 @@ from sim.shop.types import CUSTOMER, EVENT, LABEL, Lives
 
 if TYPE_CHECKING:
     from sim.shop.world import Shop
+
+
+ROWS_A_THREAD = 1024  # fewer rows do not pay for waking a thread
 
 
 def allocate(number: int, labels: int, dimensions: int) -> Lives:
@@ -35,6 +42,28 @@ def allocate(number: int, labels: int, dimensions: int) -> Lives:
     )
 
 
+def _worthwhile_threads(number: int) -> int:
+    return max(
+        1,
+        min(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            number // ROWS_A_THREAD,
+        ),
+    )
+
+
+def _shares(state: Lives, threads: int) -> list[tuple[slice, Lives]]:
+    """The rows of `state` in `threads` contiguous shares (views)."""
+    edges = np.linspace(0, len(state.customers), threads + 1).astype(int)
+    rows = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    return [(part, Lives(*(array[part] for array in state))) for part in rows]
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="shop")
+
+
 class LiveCustomers:
     """N customers of one shop, each a pure function of (seed, split, its id, the actions it met).
 
@@ -45,10 +74,19 @@ class LiveCustomers:
     split : "train", "tune", "typical" or "evaluate": other customers, and for "evaluate" other faces.
     first : id of the first customer; row i starts with first + i.
     autoreset : when an episode ends, the row starts customer id + N in the same step. Otherwise it is marked done.
+    threads : that share the rows; None takes the processors there are, where N is large enough to be worth it.
     """
 
     def __init__(
-        self, shop: Shop, number: int, seed: int, split: str = "train", *, first: int = 0, autoreset: bool = False
+        self,
+        shop: Shop,
+        number: int,
+        seed: int,
+        split: str = "train",
+        *,
+        first: int = 0,
+        autoreset: bool = False,
+        threads: int | None = None,
     ):
         if number < 1:
             raise ShopError(f"the number of customers is {number}; it must be at least 1")
@@ -58,6 +96,7 @@ class LiveCustomers:
         self.stride = number if autoreset else 0
         self.world = shop.world(split)
         self.state = allocate(number, shop.labels, shop.catalog.features.shape[1])
+        self._parts = _shares(self.state, threads or _worthwhile_threads(number))
         compiled.announce()
         self.reset(first)
 
@@ -89,7 +128,15 @@ class LiveCustomers:
                 raise ShopError(
                     f"label {name!r} is masked for customer {self.ids[i]} and env.strict_mask is set; use action_masks()"
                 )
-        dynamics.advance(self.world, self.state, self.seed, self.split, actions, self.stride)
+        if len(self._parts) == 1:
+            dynamics.advance(self.world, self.state, self.seed, self.split, actions, self.stride)
+        else:  # rows do not know each other, so the bits do not depend on how many threads share them
+
+            def advance(part: tuple[slice, Lives]) -> None:
+                rows, state = part
+                dynamics.advance(self.world, state, self.seed, self.split, actions[rows], self.stride)
+
+            list(_threads().map(advance, self._parts))
         return self.state.reward
 
     def action_masks(self) -> np.ndarray:

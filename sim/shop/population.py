@@ -51,10 +51,12 @@ def draw_traits(world, lives, i, seed, split):
         taste[d] /= math.sqrt(norm)
     for k in range(len(labels)):
         label = labels[k]
-        label.relevance = 0.0
+        cosine = 0.0
         for d in range(dimensions):
-            label.relevance += taste[d] * world.label_features[k, d]
+            cosine += taste[d] * world.label_features[k, d]
+        label.relevance = cosine
         label.satiation = label.exposures = 0.0
+        label.satiation_day = 0
         label.pushes = label.clicks = label.purchases = label.evidence = 0.0
 
     customer.mood = clip(p.mood_deviation * z_mood, -1.0, 1.0)

@@ -55,11 +55,12 @@ CUSTOMER = np.dtype(
     align=True,
 )
 
-LABEL = np.dtype(  # one per customer and label
+LABEL = np.dtype(  # one per customer and label; 32 bytes, so that a push touches one cache line
     [
-        ("relevance", np.float64),  # cosine of taste and label
-        ("satiation", np.float64),
-        ("exposures", np.float64),
+        ("relevance", np.float32),  # cosine of taste and label
+        ("satiation", np.float32),  # as it stood on `satiation_day`
+        ("satiation_day", np.int32),
+        ("exposures", np.float32),
         ("pushes", np.float32),  # booked by the till
         ("clicks", np.float32),
         ("purchases", np.float32),
@@ -90,18 +91,18 @@ EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth befo
         ("person", np.int32),
         ("masked", np.uint8),
         ("enrolled", np.uint8),
-        ("valence", np.float64),
-        ("arousal", np.float64),
-        ("mood", np.float64),
-        ("expectation", np.float64),
-        ("fatigue", np.float64),
-        ("budget", np.float64),
-        ("relevance", np.float64),
-        ("satiation", np.float64),
-        ("price_sensitivity", np.float64),
-        ("click_probability", np.float64),
-        ("purchase_probability", np.float64),
-        ("opt_out_probability", np.float64),
+        ("valence", np.float32),
+        ("arousal", np.float32),
+        ("mood", np.float32),
+        ("expectation", np.float32),
+        ("fatigue", np.float32),
+        ("budget", np.float32),
+        ("relevance", np.float32),
+        ("satiation", np.float32),
+        ("price_sensitivity", np.float32),
+        ("click_probability", np.float32),
+        ("purchase_probability", np.float32),
+        ("opt_out_probability", np.float32),
         ("gap", np.int32),  # days to the next opportunity
         ("terminated", np.uint8),
         ("truncated", np.uint8),

@@ -36,7 +36,8 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("camera.identity=psychic", "choose perceived, oracle, blind, noisy"),
         ("baselines=[clairvoyant]", "'clairvoyant' is no agent; choose from"),
         ("catalog.path=nowhere.csv", "catalog.path=nowhere.csv: no such file"),
-        ("population.gallery=nowhere", "nowhere"),
+        ("population.gallery=nowhere", "population.gallery=nowhere: no such folder"),
+        ("population.gallery=/usr", "say so with population.consent=true"),
         ("agent._target_=os.system", "agent._target_=os.system is not trusted"),
     ],
 )
@@ -92,7 +93,7 @@ def test_a_run_writes_its_contract(tiny_run):
     values = {name: summary["policies"][name]["value_per_customer"]["mean"] for name in ("linucb", "random")}
     assert paired["mean"] == pytest.approx(values["linucb"] - values["random"]) and paired["n"] == 200
     frame = pd.read_parquet(run / "sessions.parquet")
-    assert frame.groupby("policy", observed=True)["customer"].nunique().to_dict() == dict.fromkeys(values | {"hold_back": 0, "popularity": 0}, 200)
+    assert frame.groupby("policy", observed=True)["customer"].nunique().to_dict() == dict.fromkeys(summary["policies"], 200)
     sums = frame.groupby("policy", observed=True)["reward"].sum() / 200
     assert sums["linucb"] == pytest.approx(values["linucb"])
     assert (run / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"

@@ -20,6 +20,8 @@ def test_gymnasium_checker_passes_without_a_warning(shop, recwarn):
 def test_sb3_checker_passes(shop):
     from stable_baselines3.common.env_checker import check_env as check_sb3
 
+    import agents.sb3  # noqa: F401  # keeps SB3 from loading TensorFlow through tensorboard
+
     check_sb3(ProductPushEnv(shop), warn=True)
 
 

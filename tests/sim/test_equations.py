@@ -9,6 +9,9 @@ import pytest
 from sim.shop import affect, budget, choice, fatigue, returning, reward, satiation
 
 
+SATIATION_DAYS = Record(satiation_days=6.0)
+
+
 def sigma(z):
     return 1 / (1 + math.exp(-z))
 
@@ -101,6 +104,10 @@ def test_fatigue_rises_by_push_irrelevance_and_pressure_and_fades(p, customer, l
 
 
 def test_satiation_counts_up_and_budget_refills_to_the_month(label, customer):
+    label.satiation_day = 3
+    satiation.rebound.py_func(SATIATION_DAYS, label, 9)
+    assert label.satiation == pytest.approx(2 * math.exp(-6 / 6))
+    label.satiation = 2.0
     satiation.satiate.py_func(label)
     assert (label.satiation, label.exposures) == (3.0, 6.0)
     budget.spend.py_func(customer, 20.0)

@@ -112,13 +112,13 @@ def test_sessions_parquet_says_what_happened(logs, shop, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing_behind(logs, shop, tmp_path):
-    class Torn(RuntimeError):
+    class TornError(RuntimeError):
         pass
 
     def torn():
         yield logs[0]
-        raise Torn
+        raise TornError
 
-    with pytest.raises(Torn):
+    with pytest.raises(TornError):
         write_sessions(tmp_path / "sessions.parquet", torn(), shop)
     assert list(tmp_path.iterdir()) == []

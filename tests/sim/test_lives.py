@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.evaluation.rollout import rollout
+from sim.shop.lives import LiveCustomers
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import policy_uniforms
 from tests.sim.conftest import ConstantPolicy, UniformPolicy, make_shop
@@ -171,3 +172,14 @@ def test_quiet_hours_close_the_whole_catalog_for_their_share_of_visits():
     closed = ~masks[:, 1:].any(1)
     assert closed.mean() == pytest.approx(6 / 24, abs=0.03)
     assert (masks[:, 1:].all(1) | closed).all()
+
+
+def test_the_bits_do_not_depend_on_how_many_threads_share_the_rows(shop):
+    runs = []
+    for threads in (1, 3):
+        lives = LiveCustomers(shop, 101, 7, "train", autoreset=True, threads=threads)
+        for _ in range(50):
+            lives.step(np.full(101, 4))
+        runs.append(lives)
+    for name in runs[0].state._fields:
+        assert getattr(runs[0].state, name).tobytes() == getattr(runs[1].state, name).tobytes(), name

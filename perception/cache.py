@@ -1,0 +1,132 @@
+"""Cache of what was perceived, keyed by the content of the image and everything that the result depends on.
+
+Two stores, both plain data (JSON, parquet; nothing in them is executed) and published atomically:
+
+- one JSON file per image, ``images/<settings>/<aa>/<sha256>.json``: box, landmarks, emotions, mask, and the embedding
+  only where consent to keep it was stated;
+- one parquet file per perceived gallery, ``galleries/<digest>.parquet``: the finished table, never with embeddings.
+
+A damaged entry is the same as none.  Folders are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.errors import CacheError
+from perception.results import Face, ImageResult
+
+PIPELINE_VERSION = "1"
+"""Raised whenever results change for equal images, weights and settings."""
+
+
+def settings_digest(**settings: Any) -> str:
+    """SHA-256 over the pipeline's version, the shipped mask head and the given settings (JSON values)."""
+    from perception.mask import SHIPPED_HEAD
+
+    head = hashlib.sha256(SHIPPED_HEAD.read_bytes()).hexdigest() if SHIPPED_HEAD.is_file() else None
+    content = json.dumps({"version": PIPELINE_VERSION, "mask_head": head, **settings}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def make_private_folder(folder: Path) -> Path:
+    """Make a folder for its owner only.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CacheError(f"the cache folder {folder} cannot be made ({error.strerror}); choose another with "
+                         "cache=DIR or go without by cache=none") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CacheError(f"the cache folder {folder} cannot be written; choose another with cache=DIR or go without by "
+                         "cache=none")
+    return folder
+
+
+class ImageCache:
+    """Per-image results of one setting of the pipeline.
+
+    Parameters
+    ----------
+    folder : path
+        Root of the cache.
+    digest : str
+        From :func:`settings_digest`.
+    embeddings : bool
+        Whether embeddings are written, and needed for an entry to count.
+    """
+
+    def __init__(self, folder: Path, digest: str, embeddings: bool) -> None:
+        self._folder = make_private_folder(Path(folder) / "images" / digest[:16])
+        self._embeddings = embeddings
+
+    def _file(self, content: str) -> Path:
+        return self._folder / content[:2] / f"{content}.json"
+
+    def get(self, content: str, name: str) -> ImageResult | None:
+        """The result for an image's SHA-256 under the given name, or None."""
+        try:
+            entry = json.loads(self._file(content).read_text(encoding="utf-8"))
+            faces = tuple(_read_face(face) for face in entry["faces"])
+            result = ImageResult(name, entry["status"], entry["reason"], entry["width"], entry["height"], faces)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        lacks = any(face.embedding is None and face.mask_probability is not None for face in faces)
+        return None if self._embeddings and lacks else result
+
+    def put(self, content: str, result: ImageResult) -> None:
+        """Store a result under the image's SHA-256.
+
+        Raises
+        ------
+        CacheError
+            If the folder cannot be written.
+        """
+        faces = [_face_entry(face, self._embeddings) for face in result.faces]
+        entry = {"status": result.status, "reason": result.reason, "width": result.width, "height": result.height,
+                 "faces": faces}
+        file = self._file(content)
+        temporary = None
+        try:
+            file.parent.mkdir(exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".")
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(entry, stream)
+            os.replace(temporary, file)  # no fsync: an entry lost in a power cut is computed again
+        except OSError as error:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+            raise CacheError(f"the cache {self._folder} cannot be written ({error.strerror or error})") from error
+
+
+def _face_entry(face: Face, embedding: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "box": list(face.box), "score": face.score, "landmarks": face.landmarks.astype(float).ravel().tolist(),
+        "emotions": face.emotions.astype(float).tolist(), "mask": face.mask_probability, "embedding": None,
+    }
+    if embedding and face.embedding is not None:
+        entry["embedding"] = base64.b64encode(face.embedding.astype("<f4").tobytes()).decode()
+    return entry
+
+
+def _read_face(entry: dict[str, Any]) -> Face:
+    embedding = entry["embedding"]
+    x0, y0, x1, y1 = (float(v) for v in entry["box"])
+    return Face(
+        (x0, y0, x1, y1), float(entry["score"]), np.asarray(entry["landmarks"], np.float32).reshape(5, 2),
+        np.asarray(entry["emotions"], np.float32).reshape(7), entry["mask"],
+        None if embedding is None else np.frombuffer(base64.b64decode(embedding), "<f4").astype(np.float32).reshape(512),
+    )

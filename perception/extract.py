@@ -1,0 +1,211 @@
+"""Extract: any folder of photographs becomes the FaceFeatures table.
+
+One row per face, or one per image without a usable face with its reason (:mod:`perception.features`).  Results are cached
+by the content of each image, so a second run computes only what is new and needs no network at all when nothing is.
+Embeddings are biometric data: they are written (to the table and the cache) only with ``consent=true``.
+
+A folder with ``labels.csv`` (or a sub-folder of one), or ``gallery=true`` for one sub-folder per customer, is treated as
+a gallery: some images are enrolled and every face is recognised (:mod:`perception.gallery`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perception.command import Setting, run
+from perception.errors import CacheError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from perception.cache import ImageCache
+    from perception.results import ImageResult
+
+PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
+EXAMPLE = "python -m perception.extract images=photos out=features.parquet"
+SETTINGS = (
+    Setting("images", str, "folder of photographs (any depth), or files, separated by commas", required=True),
+    Setting("out", str, "feature table to write (parquet)", required=True),
+    Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
+    Setting("consent", bool, "the people shown agreed that their embeddings are kept", False),
+    Setting("gallery", bool, "one sub-folder per customer: enrol and recognise (implied by labels.csv)", False),
+    Setting("fmr", float, "false match rate at which identity thresholds are calibrated", 1e-3, minimum=1e-9),
+    Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
+    Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
+    Setting("progress", bool, "draw a progress bar", True),
+)
+
+
+def extract(images: str, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
+            fmr: float = 1e-3, cache: str | None = None, batch: int = 32, progress: bool = True) -> int:
+    """Body of the command; see the module's docstring.
+
+    Raises
+    ------
+    InputError
+        Nothing to read, or wrong labels.
+    WeightsError, CacheError
+    """
+    if fmr >= 1.0:
+        raise InputError(f"fmr= must be below 1, not {fmr:g}")
+    root, files = _files(images)
+    names = [file.relative_to(root).as_posix() for file in files]
+    if not files:
+        raise InputError(f"there are no images in {images} (looked for jpg, png, webp, bmp and pnm files, at any depth)")
+    if Path(out).is_dir():
+        raise InputError(f"out={out} is a folder; name a file, such as {out.rstrip('/')}/features.parquet")
+    labels = _labels(root, gallery)
+
+    from perception.cache import settings_digest
+    from perception.weights import NO_WEIGHTS, file_digest, find_weights
+
+    file = None if weights == NO_WEIGHTS else find_weights(weights)
+    if file is None:
+        if labels is not None:
+            if gallery:
+                raise InputError("gallery=true recognises people and needs FaceNet; leave weights=none away")
+            labels = None
+        print("weights=none: identity, mask and embedding columns stay null", file=sys.stderr)
+    elif not consent:
+        print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
+
+    digest = settings_digest(facenet=None if file is None else file_digest(file))
+    store = _open_cache(cache, digest, consent and file is not None)
+    # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
+    reuse = store if labels is None or consent else None
+    results = _perceive(files, names, file or NO_WEIGHTS, store, reuse, batch, progress)
+
+    from perception.features import write_features
+    from perception.results import to_frame
+
+    frame = to_frame(results, keep_embeddings=consent or labels is not None)
+    if labels is not None:
+        from perception.gallery import recognise
+
+        frame = recognise(frame, labels, fmr=fmr, keep_embeddings=consent)
+    write_features(frame, out)
+    print(_summary(results))
+    print(f"written: {out}")
+    return 0
+
+
+def _files(images: str) -> tuple[Path, list[Path]]:
+    """Root and files of ``images=``: a folder, a file, or files separated by commas."""
+    from perception.image_io import find_images
+
+    if Path(images).exists() or "," not in images:
+        return find_images(images)
+    files = [Path(part.strip()) for part in images.split(",") if part.strip()]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"there is no image file at {file}")
+    parents = {file.absolute().parent for file in files}
+    root = next(iter(parents)) if len(parents) == 1 else Path(*_common([parent.parts for parent in parents]))
+    return root, sorted({file.absolute() for file in files})
+
+
+def _common(parts: list[tuple[str, ...]]) -> list[str]:
+    """Longest common beginning of several paths."""
+    shared: list[str] = []
+    for names in zip(*parts, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    return shared
+
+
+def _labels(root: Path, gallery: bool) -> pd.DataFrame | None:
+    """Labels of the folder read: its own ``labels.csv``, its parent's where that lists this folder, or the sub-folders."""
+    from perception.labels import LABELS_FILE, gallery_labels, read_labels
+
+    if gallery or (root / LABELS_FILE).is_file():
+        return gallery_labels(root)
+    above = root.resolve().parent / LABELS_FILE
+    if above.is_file():
+        prefix = f"{root.resolve().name}/"
+        labels = read_labels(above)
+        labels = labels[labels["image"].str.startswith(prefix)].reset_index(drop=True)
+        if len(labels):
+            labels["image"] = labels["image"].str.removeprefix(prefix).astype(object)
+            return labels
+    return None
+
+
+def _open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache | None:
+    from perception.cache import ImageCache
+    from perception.weights import cache_folder
+
+    if cache == "none":
+        return None
+    try:
+        return ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings)
+    except CacheError as error:
+        if cache:
+            raise
+        print(f"going on without a cache: {error}", file=sys.stderr)
+        return None
+
+
+def _perceive(files: list[Path], names: list[str], weights: Path | str, store: ImageCache | None,
+              reuse: ImageCache | None, batch: int, progress: bool) -> list[ImageResult]:
+    """Results of all files in order: from the cache where possible, else from the networks, which start only if needed."""
+    from perception.image_io import Unusable, read_image_bytes
+    from perception.results import ImageResult
+
+    results: list[ImageResult | None] = [None] * len(files)
+    digests: list[str] = []
+    first: dict[str, int] = {}
+    for i, (file, name) in enumerate(zip(files, names, strict=True)):
+        content = read_image_bytes(file)
+        if isinstance(content, Unusable):
+            results[i] = ImageResult(name, "unusable", content.reason)
+            digests.append("")
+            continue
+        digests.append(hashlib.sha256(content).hexdigest())
+        if reuse is not None:
+            results[i] = reuse.get(digests[i], name)
+        if results[i] is None:
+            first.setdefault(digests[i], i)
+    todo = sorted(first.values())
+    if todo:
+        from perception.pipeline import FacePipeline
+
+        pipeline = FacePipeline(weights, batch_size=batch)
+        stream = pipeline.stream([files[i] for i in todo], [names[i] for i in todo], progress)
+        for i, result in zip(todo, stream, strict=True):
+            results[i] = result
+            if store is not None:
+                store.put(digests[i], result)
+    return [result or _renamed(results[first[digests[i]]], names[i]) for i, result in enumerate(results)]
+
+
+def _renamed(result: ImageResult | None, name: str) -> ImageResult:
+    """The result of an identical file under another name."""
+    import dataclasses
+
+    assert result is not None  # every digest in ``first`` has been perceived
+    return dataclasses.replace(result, image=name)
+
+
+def _summary(results: Sequence[ImageResult]) -> str:
+    status = Counter(result.status for result in results)
+    faces = sum(len(result.faces) for result in results)
+    line = f"{len(results)} images: {faces} faces in {status['face']}, {status['no_face']} no_face, {status['unusable']} unusable"
+    reasons = Counter((result.reason or "").split(" (")[0] for result in results if result.status == "unusable")
+    if reasons:
+        line += " (" + "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(8)) + ")"
+    return line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    return run("perception.extract", PURPOSE, SETTINGS, EXAMPLE, extract, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What was perceived, as typed records, and the FaceFeatures table made of them (no torch here)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perception.features import COLUMNS, EMOTION_COLUMNS, emotion_confidence, normalise, six_class_view
+from perception.mask import MASK_THRESHOLD
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes
+    ----------
+    box : tuple of float
+        x0, y0, x1, y1 in pixels of the upright image.
+    score : float
+        Detector's probability.
+    landmarks : ndarray, shape (5, 2), float32
+        Eyes, nose, mouth corners.
+    emotions : ndarray, shape (7,), float32
+        Probabilities in the order of :data:`perception.features.EMOTIONS`.
+    mask_probability : float or None
+        None where FaceNet did not run.
+    embedding : ndarray, shape (512,), float32, or None
+        Unit length.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray
+    emotions: np.ndarray
+    mask_probability: float | None
+    embedding: np.ndarray | None
+
+    @property
+    def masked(self) -> bool:
+        """Whether the mask head says mask (False where it did not run)."""
+        return self.mask_probability is not None and self.mask_probability >= MASK_THRESHOLD
+
+    @property
+    def emotion_confidence(self) -> float:
+        """See :func:`perception.features.emotion_confidence`."""
+        return float(emotion_confidence(self.emotions, self.mask_probability))
+
+    @property
+    def six_emotions(self) -> np.ndarray:
+        """The six-class view, shape (6,); see :func:`perception.features.six_class_view`."""
+        return six_class_view(self.emotions)
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found in one image.
+
+    Attributes
+    ----------
+    image : str
+        Its name.
+    status : str
+        ``face``, ``no_face`` or ``unusable``.
+    reason : str or None
+        Why it is unusable.
+    width, height : int
+        Of the upright image, pixels; 0 where unusable.
+    faces : tuple of Face
+        Largest first.
+    """
+
+    image: str
+    status: str
+    reason: str | None = None
+    width: int = 0
+    height: int = 0
+    faces: tuple[Face, ...] = ()
+
+
+def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, largest_only: bool = False) -> pd.DataFrame:
+    """FaceFeatures table of results, with the columns ``faces_in_image`` and ``emotion_confidence`` besides.
+
+    Parameters
+    ----------
+    keep_embeddings : bool
+        Otherwise the column is null.
+    largest_only : bool
+        One row per image: its largest face (the customer).
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        blank: dict[str, Any] = dict.fromkeys(COLUMNS)
+        blank |= {"image": result.image, "status": result.status, "reason": result.reason, "face": -1,
+                  "emotion_confidence": None, "faces_in_image": len(result.faces)}
+        if not result.faces:
+            rows.append(blank)
+        for k, face in enumerate(result.faces[:1] if largest_only else result.faces):
+            row = blank | {"face": k, "score": face.score, "mask_probability": face.mask_probability}
+            row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
+            row |= dict(zip(EMOTION_COLUMNS, map(float, face.emotions), strict=True))
+            row["emotion_confidence"] = face.emotion_confidence
+            row["embedding"] = face.embedding if keep_embeddings else None
+            rows.append(row)
+    columns = [*COLUMNS, "faces_in_image", "emotion_confidence"]
+    return normalise(pd.DataFrame(rows, columns=columns))
