@@ -13,8 +13,8 @@ from typing import Any
 from sim.shop import parameters as p
 from sim.shop.parameters import MISSING, ShopError
 
-ROOT = Path(__file__).resolve().parents[1]
-CONF = ROOT / "conf"
+ROOT = p.CONF.parent
+CONF = p.CONF
 
 
 class ConfigError(ValueError):
@@ -36,11 +36,12 @@ class EnvConfig:
     reward: p.RewardParams = MISSING
     availability: p.AvailabilityParams = MISSING
     till: p.TillParams = MISSING
+    twin: p.TwinParams = MISSING
 
 
 @dataclasses.dataclass
 class CatalogConfig:
-    path: str | None = None
+    path: str = MISSING
 
 
 @dataclasses.dataclass
@@ -143,8 +144,18 @@ def validate(cfg: Any) -> None:
     for name in cfg.baselines:
         if name not in known:
             raise ConfigError(f"baselines: {name!r} is no agent; choose from {', '.join(known)}")
-    if cfg.catalog.path is not None and not Path(cfg.catalog.path).is_file():
+    if not p.catalog_path(cfg.catalog.path).is_file():
         raise ConfigError(f"catalog.path={cfg.catalog.path}: no such file; give a CSV of label,price,margin")
+    gallery = cfg.population.gallery
+    if gallery is not None and not Path(gallery).is_dir():
+        raise ConfigError(
+            f"population.gallery={gallery}: no such folder; give a folder with one sub-folder of pictures per customer"
+        )
+    if gallery is not None and not cfg.population.consent:
+        raise ConfigError(
+            f"population.gallery={gallery} may show real people, and faces are biometric data: if they agreed to be recognised, "
+            "say so with population.consent=true; without it only the rendered personas are used"
+        )
     env, population, camera = (
         OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "population", "camera")
     )

@@ -118,7 +118,7 @@ def run(cfg: Any) -> float:
 
     what = f"{customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
     report.print_table(summary, agent.name, what)
-    _point_latest(ROOT / "outputs", folder)
+    _point_latest(folder)
     shown = os.path.relpath(folder)
     print(f"{rows:,} opportunities logged; everything lies in {shown}  ({timing['total']:.0f} s)\n")
     print("next:")
@@ -131,15 +131,17 @@ def run(cfg: Any) -> float:
     return float(results["policies"][agent.name]["value_per_customer"]["mean"])
 
 
-def _point_latest(outputs: Path, folder: Path) -> None:
+def _point_latest(folder: Path) -> None:
     """`outputs/latest` leads to the newest finished run; a file system without links goes without."""
-    link = outputs / "latest"
+    outputs = next((parent for parent in folder.parents if parent.name == "outputs"), None)
+    if outputs is None:
+        return
+    fresh = outputs / f".latest-{os.getpid()}"
     try:
-        fresh = outputs / f".latest-{os.getpid()}"
-        fresh.symlink_to(folder)
-        os.replace(fresh, link)
+        fresh.symlink_to(folder.relative_to(outputs))
+        os.replace(fresh, outputs / "latest")
     except OSError:
-        pass
+        fresh.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from sim.envs import spaces
+from sim.envs.buffers import Copies
 from sim.shop.world import Shop
 
 
@@ -40,6 +41,7 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_layout = self.shop.layout
         self._lives = None
+        self._copies = Copies()
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -59,8 +61,10 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         state = self._lives.state
         reward = self._lives.step(np.asarray(actions)).copy()
         ended = state.terminated | state.truncated
-        info: dict[str, Any] = {"final_obs": state.final_observation.copy(), "_final_obs": ended} if ended.any() else {}
-        return state.observation.copy(), reward, state.terminated.copy(), state.truncated.copy(), info
+        info: dict[str, Any] = {}
+        if ended.any():
+            info = {"final_obs": self._copies.of(state.final_observation), "_final_obs": ended}
+        return self._copies.of(state.observation), reward, state.terminated.copy(), state.truncated.copy(), info
 
     def action_masks(self) -> np.ndarray:
         """(N, K + 1) bool; True where an action is allowed now."""

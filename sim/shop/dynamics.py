@@ -20,6 +20,7 @@ from sim.shop.returning import next_gap
 from sim.shop.reward import settle
 from sim.shop.satiation import rebound, satiate
 from sim.shop.till import age_record, book, greet, open_record
+from sim.shop.twin import move, show_state
 from sim.shop.types import SELF, borrow_lives, borrow_world
 
 
@@ -34,7 +35,10 @@ def arrive(world, lives, i, seed, split):
 @woven
 def observe(world, lives, i, seed):
     """Fill observation and action mask of the coming opportunity."""
-    observe_record(world, lives, i)
+    if world.params[0].twin > 0.0:
+        show_state(lives, i)
+    else:
+        observe_record(world, lives, i)
     allowed_actions(world, lives, i, seed)
 
 
@@ -81,8 +85,9 @@ def step(world, lives, i, seed, split, requested):
         bought = clicked and u_buy < event.purchase_probability
         opted_out = u_leave < event.opt_out_probability
         price = item.price if bought else 0.0
-        surprise = feel(p, customer, label, item, clicked, bought)
-        tire(p, customer, label, item)
+        if p.twin == 0.0:
+            surprise = feel(p, customer, label, item, clicked, bought)
+            tire(p, customer, label, item)
         satiate(label)
         spend(customer, price)
         customer.visit_pushes += 1
@@ -96,15 +101,18 @@ def step(world, lives, i, seed, split, requested):
         book(world, lives, i, action, clicked, bought, price)
 
     gap = next_gap(p, customer, u_stay, u_gap)
-    z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
-    drift(p, customer, surprise, gap, z_valence, z_arousal)
+    if p.twin > 0.0:
+        move(p, customer, item.care, pushed, u_a, u_b)
+    else:
+        z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
+        drift(p, customer, surprise, gap, z_valence, z_arousal)
+        recover(p, customer, gap)
     customer.opportunity += 1
     customer.day += gap
     event.gap, event.lapsed = gap, gap > p.lapse_days
     terminated = opted_out or gap > p.lapse_days
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
     if gap > 0:
-        recover(p, customer, gap)
         earn(customer, gap)
         age_record(lives, i, len(world.catalog), gap)
         customer.visit += 1

@@ -36,4 +36,5 @@ def tire(p, customer, label, item):
 @inlined
 def recover(p, customer, gap):
     """Fatigue after `gap` days of rest, in place."""
-    customer.fatigue *= math.exp(-gap / p.fatigue_days)
+    if gap > 0:
+        customer.fatigue *= math.exp(-gap / p.fatigue_days)

@@ -11,11 +11,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
+CONF = Path(__file__).resolve().parents[2] / "conf"
 MISSING = "???"  # OmegaConf's mark for "must be given"
 
 
@@ -162,6 +164,17 @@ class CameraParams:
     camera_noise: float = value(0, 1, "probability that a noisy channel shows nothing")
 
 
+@dataclasses.dataclass
+class TwinParams:
+    """See `sim.shop.twin`."""
+
+    twin: float = value(0, 1, "1 swaps the transition of fatigue and mood for the tabular twin's")
+    twin_rise: float = value(0, 1, "probability")
+    twin_sway: float = value(0, 1, "probability")
+    twin_rest: float = value(0, 1, "probability")
+    twin_home: float = value(0, 1, "probability")
+
+
 CHANNELS = {"perceived": 0, "oracle": 1, "blind": 2, "noisy": 3}  # codes of a camera channel
 
 MECHANISMS = {
@@ -173,6 +186,7 @@ MECHANISMS = {
     "reward": RewardParams,
     "availability": AvailabilityParams,
     "till": TillParams,
+    "twin": TwinParams,
 }
 
 
@@ -213,6 +227,11 @@ def pack(groups: list[Any]) -> np.ndarray:
     for name, number in items:
         record[name] = float(number)
     return record
+
+
+def catalog_path(path: str) -> Path:
+    """The CSV of a catalog; `shipped:NAME` is `conf/catalog/NAME.csv`."""
+    return CONF / "catalog" / f"{path.removeprefix('shipped:')}.csv" if path.startswith("shipped:") else Path(path)
 
 
 def camera_params(camera: Mapping[str, Any]) -> CameraParams:

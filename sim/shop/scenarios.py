@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sim.shop.catalog import read_catalog
 from sim.shop.gallery import build_gallery
-from sim.shop.parameters import ShopError, pack, read_all
+from sim.shop.parameters import CONF, ShopError, catalog_path, pack, read_all
 from sim.shop.world import Shop, with_typical_records
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def build_shop(
@@ -29,7 +26,7 @@ def build_shop(
     table: pd.DataFrame,
 ) -> Shop:
     """A shop from plain configuration groups and a gallery feature table."""
-    items = read_catalog(catalog["path"] or CONF / "catalog" / "default.csv")
+    items = read_catalog(catalog_path(catalog["path"]))
     params = pack(read_all(env, population, camera))
     for name in ("price_reference", "budget_median"):  # stated for the default catalog
         params[name] *= items.money_scale

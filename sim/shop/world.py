@@ -7,7 +7,8 @@ import hashlib
 
 import numpy as np
 
-from sim.shop import camera, random_streams
+from sim.shop import camera, random_streams, twin
+from sim.shop.camera import FEATURES
 from sim.shop.catalog import Catalog
 from sim.shop.gallery import Gallery
 from sim.shop.lives import LiveCustomers
@@ -39,7 +40,13 @@ class Shop:
 
     @property
     def layout(self) -> dict[str, tuple[int, int]]:
-        return observation_layout(self.labels)
+        layout = observation_layout(self.labels)
+        if self.params["twin"][0] == 0:
+            return layout
+        return {name: ends for name, ends in layout.items() if ends[1] <= FEATURES} | {
+            name: (FEATURES + start, FEATURES + start + size)
+            for (name, size), start in zip(twin.LAYOUT.items(), (0, twin.FATIGUE_LEVELS), strict=True)
+        }
 
     @property
     def observation_size(self) -> int:

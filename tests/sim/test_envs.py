@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from sim.envs.buffers import Copies
 from sim.envs.single import ProductPushEnv
 from sim.envs.vector import ProductPushVectorEnv
 
@@ -60,6 +61,30 @@ def test_observations_lie_in_the_space_and_are_the_callers_own(shop):
         obs, *_ = env.step(env.action_space.sample())
         assert env.observation_space.contains(obs)
     assert (first == kept).all()
+
+
+def test_a_buffer_is_used_again_only_when_nobody_holds_it():
+    copies, source = Copies(), np.arange(6.0)
+    first, second = copies.of(source), copies.of(source + 1)
+    address, view = first.ctypes.data, first[2:]
+    del first
+    third = copies.of(source + 2)
+    assert third.ctypes.data != address and (view == source[2:]).all() and (second == source + 1).all()
+    del view
+    assert copies.of(source).ctypes.data == address
+
+
+def test_everything_handed_out_over_many_steps_stays_as_it_was(shop):
+    env = ProductPushVectorEnv(16, shop)
+    env.reset(seed=1)
+    steps = [env.step(np.full(16, 3)) for _ in range(40)]
+    again = ProductPushVectorEnv(16, shop)
+    again.reset(seed=1)
+    for kept in steps:
+        obs, reward, terminated, truncated, info = again.step(np.full(16, 3))
+        assert (obs == kept[0]).all() and (reward == kept[1]).all() and (terminated == kept[2]).all()
+        if info:
+            assert (info["final_obs"][info["_final_obs"]] == kept[4]["final_obs"][info["_final_obs"]]).all()
 
 
 def test_info_never_holds_latent_state(shop):

@@ -8,7 +8,6 @@ import pytest
 
 from sim.shop import affect, budget, choice, fatigue, returning, reward, satiation
 
-
 SATIATION_DAYS = Record(satiation_days=6.0)
 
 

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all."""
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from perception.errors import CacheError
+
+
+def publish(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Write a file by way of a temporary one in the same folder, fsync and rename.
+
+    Parameters
+    ----------
+    path : Path
+        Target; missing parent folders are made.
+    content : bytes or callable
+        The bytes, or what writes them into the open binary file it is given.
+
+    Raises
+    ------
+    CacheError
+        The folder cannot be written; the old file, if any, stays as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CacheError(f"cannot write {path}: {error.strerror or error}; choose a folder that can be written") from error
+        raise
