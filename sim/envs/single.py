@@ -27,6 +27,7 @@ import gymnasium
 import numpy as np
 
 from sim.envs import spaces
+from sim.shop.lives import LiveCustomers
 from sim.shop.world import Shop
 
 
@@ -51,7 +52,7 @@ class ProductPushEnv(gymnasium.Env):
         self.observation_space = spaces.observation_space(self.shop)
         self.action_space = spaces.action_space(self.shop)
         self.observation_layout = self.shop.layout
-        self._lives = None
+        self._lives: LiveCustomers | None = None
         self._next = 0
         self._action = np.zeros(1, np.int64)
 

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from sim.envs import spaces
 from sim.envs.buffers import Copies
+from sim.shop.lives import LiveCustomers
 from sim.shop.world import Shop
 
 
@@ -40,7 +41,7 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_layout = self.shop.layout
-        self._lives = None
+        self._lives: LiveCustomers | None = None
         self._copies = Copies()
 
     def reset(

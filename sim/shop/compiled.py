@@ -40,8 +40,8 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _prepare_cache(keep: int = 4) -> bool:
-    """Point Numba at this source digest's folder; drop all but the newest `keep` older digests. False if unwritable."""
+def _prepare_cache(keep: int = 4) -> Path | None:
+    """Point Numba at this source digest's folder; drop all but the newest `keep` older digests. None if unwritable."""
     try:
         home = cache_root() / "numba"
         folder = home / source_digest()
@@ -54,23 +54,23 @@ def _prepare_cache(keep: int = 4) -> bool:
             shutil.rmtree(old, ignore_errors=True)
     except (OSError, RuntimeError):
         print("note: the cache folder cannot be written, so the shop is compiled at every start", file=sys.stderr)
-        return False
+        return None
     os.utime(folder)
-    numba.config.CACHE_DIR = str(folder)
-    return True
+    setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010  # not in the module's stubs
+    return folder
 
 
-CACHED = _prepare_cache()
+CACHE = _prepare_cache()
 
 
 def is_warm() -> bool:
     """True where compiled code for these very sources is already on disk."""
-    return CACHED and any(Path(numba.config.CACHE_DIR).rglob("*.nbi"))
+    return CACHE is not None and any(CACHE.rglob("*.nbi"))
 
 
 def compiled(function: Any) -> Any:
     """`numba.njit` as every equation of the shop uses it: no fast-math (same bits everywhere), no interpreter lock."""
-    return numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
+    return numba.njit(cache=CACHE is not None, nogil=True, error_model="numpy")(function)
 
 
 def inlined(function: Any) -> Any:
@@ -87,7 +87,7 @@ def woven(function: Any) -> Any:
 
 
 @intrinsic
-def borrow(_context: Any, array: Any) -> Any:
+def _borrow(_context: Any, array: Any) -> Any:
     """The same array without a reference count, for use inside compiled code while the caller holds the array.
 
     Numba counts a reference at every access to an array inside a tuple; borrowed arrays have nothing to count.
@@ -100,6 +100,9 @@ def borrow(_context: Any, array: Any) -> Any:
         return view._getvalue()
 
     return array(array), generate
+
+
+borrow: Any = _borrow
 
 
 _announced = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-MISSING = "???"  # OmegaConf's mark for "must be given"
+MISSING: Any = "???"  # OmegaConf's mark for "must be given"
 
 
 class ShopError(ValueError):

@@ -57,7 +57,7 @@ def _load(overrides: tuple[str, ...]) -> Shop:
     table = instantiate(population.loader)(
         population.gallery, population.consent, weights=population.weights, cache=population.cache
     )
-    plain = {
+    plain: dict[str, Any] = {
         name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "catalog", "population", "camera")
     }
     return build_shop(**plain, table=table)
