@@ -113,15 +113,17 @@ def run(cfg: Any) -> float:
             tracked.metrics({f"evaluate_low/{policy_name}/{m}": v["low"] for m, v in metrics.items()})
             tracked.metrics({f"evaluate_high/{policy_name}/{m}": v["high"] for m, v in metrics.items()})
         tracked.metrics({f"timing/{k}": v for k, v in timing.items()})
-        for artifact in ("summary.json", "sessions.parquet", "learning_curve.png", ".hydra", "policies"):
+        for artifact in ("summary.json", "sessions.parquet", "learning_curve.png"):
             tracked.artifact(folder / artifact)
+        tracked.artifact(folder / ".hydra", "config")
+        tracked.artifact(folder / "policies", "policies")
 
     what = f"{customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
     report.print_table(summary, agent.name, what)
     _point_latest(folder)
     shown = os.path.relpath(folder)
     print(f"{rows:,} opportunities logged; everything lies in {shown}  ({timing['total']:.0f} s)\n")
-    print("next:")
+    print("next (in the environment: . .venv/bin/activate):")
     print("  make ui                                          the run in MLflow: parameters, curves, files")
     print(
         f"  python -m sim.run agent={agent.name} camera=blind         the same without a camera: what is perception worth?"

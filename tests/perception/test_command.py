@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -52,10 +51,11 @@ def test_exit_codes_are_0_1_2_and_130(capsys):
 
 
 @pytest.mark.parametrize("module", ["perception.extract", "perception.train_mask"])
-def test_help_answers_within_a_second_and_names_every_setting(module):
-    begin = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30)
-    assert time.perf_counter() - begin < 1.0
+def test_help_loads_nothing_heavy_and_names_every_setting(module):
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", module, "--help"], cwd=ROOT, capture_output=True,
+                          text=True, timeout=60)
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "facenet_pytorch", "pandas", "tensorflow", "cv2", "sklearn"}
     assert done.returncode == 0 and "usage: python -m " + module in done.stdout
     assert "images=" in done.stdout and "(required)" in done.stdout
 

@@ -131,9 +131,8 @@ def test_the_emotions_are_the_seven_of_the_house_in_order():
     assert EMOTION_COLUMNS[6] == "emotion_neutral"
 
 
-def test_importing_the_table_imports_no_network_and_takes_no_second():
-    code = ("import sys, time; t = time.perf_counter(); import perception.features; "
-            "bad = [m for m in ('torch', 'facenet_pytorch', 'cv2', 'tensorflow', 'pandas') if m in sys.modules]; "
-            "print(bad, time.perf_counter() - t < 1.0)")
+def test_importing_the_table_imports_no_network():
+    code = ("import sys; import perception.features; "
+            "print([m for m in ('torch', 'facenet_pytorch', 'cv2', 'tensorflow', 'pandas') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["[]", "True"], done.stderr
+    assert done.stdout.split() == ["[]"], done.stderr
