@@ -158,7 +158,11 @@ def perceive_gallery(folder: str | Path, labels: pd.DataFrame, pipeline: FacePip
         usable = labels["person"].to_numpy()[(frame["status"] == "face").to_numpy()]
         persons, counts = np.unique(usable.astype(str), return_counts=True)
         enough = labels["person"].isin(persons[counts >= MIN_USABLE]).to_numpy()
-        lost = labels["person"].nunique() - labels["person"][enough].nunique()
+        remaining = labels["person"][enough].nunique()
+        if len(usable) and remaining < 2:
+            raise GalleryError(f"{remaining} of {labels['person'].nunique()} persons have at least {MIN_USABLE} pictures with a usable "
+                               "face; a gallery needs two such persons or more")
+        lost = labels["person"].nunique() - remaining
         if len(usable) and lost:
             log.warning("%d of %d persons have fewer than %d images with a usable face and are left out", lost,
                         labels["person"].nunique(), MIN_USABLE)

@@ -96,8 +96,9 @@ def find_weights(path: str | os.PathLike | None = None, *, download: bool = True
 
 def ways_out() -> str:
     """The three things a user can do, as the end of a sentence."""
-    return (f"either name a file with weights=PATH or {ENVIRONMENT_VARIABLE}=PATH, or put {RELEASE_NAME} of "
-            f"facenet-pytorch's releases into {cache_folder()}, or go on without identity and mask by weights={NO_WEIGHTS}")
+    return (f"either name a file with weights=PATH (population.weights=PATH in sim.run) or {ENVIRONMENT_VARIABLE}=PATH, or put "
+            f"{RELEASE_NAME} of facenet-pytorch's releases into {cache_folder()}, or go on without identity and mask by "
+            f"weights={NO_WEIGHTS} (perception.extract only)")
 
 
 def check_file(file: Path) -> None:

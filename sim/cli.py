@@ -10,8 +10,10 @@ import dataclasses
 import difflib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sim import config
@@ -62,6 +64,15 @@ def _check_before_work(config_name: str, arguments: list[str]) -> None:
         validate(compose(config_name, arguments))
 
 
+def _discard_if_empty() -> None:
+    """Remove the folder of a run that failed before it wrote anything but its configuration."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if all(path.name == ".hydra" or (path.suffix == ".log" and path.stat().st_size == 0) for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[str] | None = None) -> int:
     """Run `task(cfg)` under Hydra and return the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed with a trace
@@ -83,6 +94,7 @@ def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[st
             if not hasattr(error, "exit_code"):
                 raise
             outcome.append(fail(error))
+            _discard_if_empty()
             return None
 
     try:
