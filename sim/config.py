@@ -131,6 +131,8 @@ def validate(cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
+    from sim.shop.catalog import read_catalog
+
     biggest = 2**32 - 1
     for name in ("seed", "evaluate.seed", "tune.seed", "population.seed"):
         _within(name, OmegaConf.select(cfg, name), 0, biggest)
@@ -144,8 +146,7 @@ def validate(cfg: Any) -> None:
     for name in cfg.baselines:
         if name not in known:
             raise ConfigError(f"baselines: {name!r} is no agent; choose from {', '.join(known)}")
-    if not p.catalog_path(cfg.catalog.path).is_file():
-        raise ConfigError(f"catalog.path={cfg.catalog.path}: no such file; give a CSV of label,price,margin")
+    read_catalog(p.catalog_path(cfg.catalog.path))
     gallery = cfg.population.gallery
     if gallery is not None and not Path(gallery).is_dir():
         raise ConfigError(

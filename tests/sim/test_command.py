@@ -35,7 +35,7 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("env.choice.taste_wait=1", "did you mean 'taste_weight'"),
         ("camera.identity=psychic", "choose perceived, oracle, blind, noisy"),
         ("baselines=[clairvoyant]", "'clairvoyant' is no agent; choose from"),
-        ("catalog.path=nowhere.csv", "catalog.path=nowhere.csv: no such file"),
+        ("catalog.path=nowhere.csv", "catalog.path=nowhere.csv: cannot be read"),
         ("population.gallery=nowhere", "population.gallery=nowhere: no such folder"),
         ("population.gallery=/usr", "say so with population.consent=true"),
         ("agent._target_=os.system", "agent._target_=os.system is not trusted"),

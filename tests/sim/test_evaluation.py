@@ -71,7 +71,7 @@ def test_propensity_is_that_of_the_executed_action():
     shop = make_shop(["env.availability.cap_pushes_per_visit=0"])
     log = rollout(ConstantPolicy(3), shop, customers=20, seed=1)
     assert (log.events["action"] == 0).all() and (log.events["requested"] == 3).all()
-    assert (log.propensity == 0).all()  # the policy itself gave hold-back no probability
+    assert (log.propensity == 1).all() and (log.probabilities[:, 0] == 1).all()  # what is masked is held back
     log = rollout(UniformPolicy(), make_shop(), customers=50, seed=1)
     assert (log.propensity == 1 / 13).all()
 
