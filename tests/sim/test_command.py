@@ -141,3 +141,29 @@ def test_a_users_own_agent_is_one_class_and_one_line(tmp_path):
     assert done.returncode == 0, done.stderr
     summary = json.loads(next(Path(tmp_path).glob("outputs/*/*/summary.json")).read_text())
     assert summary["policies"]["coffee"]["push_rate"]["mean"] == 1
+
+
+WHOLE = """
+import sys
+sys.argv = ["sim.run", *sys.argv[1:]]
+import sim.run
+try:
+    sim.run.main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert "tensorflow" not in sys.modules, "the main path must not load TensorFlow"
+"""
+
+
+def test_the_main_job_trains_ppo_and_never_loads_tensorflow(tmp_path):
+    small = ("agent.num_envs=64", "agent.batch_size=1024", "steps=8192", "evaluate.customers=100", "tune.customers=50", "baselines=[random]")
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE, "agent=ppo", "evaluate.deterministic=true", *small, "tracking=none"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = next(tmp_path.glob("outputs/*/*/summary.json")).parent
+    frame = pd.read_parquet(run / "sessions.parquet")
+    assert (frame.loc[frame["policy"] == "ppo", "propensity"] == 1).all()  # deterministic
+    assert frame.loc[frame["policy"] == "random", "propensity"].between(1 / 13 - 1e-9, 1).all()
+    assert (run / "policies" / "ppo" / "agent.json").exists() and os.path.samefile(tmp_path / "outputs" / "latest", run)
