@@ -33,7 +33,11 @@ class EnvConfig:
     fatigue: p.FatigueParams = MISSING
     satiation: p.SatiationParams = MISSING
     returning: p.ReturningParams = MISSING
+    taste: p.TasteParams = MISSING
+    budget: p.BudgetParams = MISSING
     reward: p.RewardParams = MISSING
+    delay: p.DelayParams = MISSING
+    refunds: p.RefundParams = MISSING
     availability: p.AvailabilityParams = MISSING
     till: p.TillParams = MISSING
     twin: p.TwinParams = MISSING

@@ -1,7 +1,9 @@
 """sessions.parquet: one row per opportunity, policies one below the other.
 
 What a policy could know stands under plain names; the hidden truth stands under `true_*`, for analysis only.
-`propensity` is the probability of the executed action; `action_probability_<i>` that of every action (0 = hold back).
+`reward` is the sum of the money terms, booked to the opportunity that caused them; `received` is what the agent was rewarded
+with at that step.  They differ where purchases are paid late (`delay` days; `pending`: not yet at the next opportunity) or are
+`returned`.  `propensity` is the probability of the executed action; `action_probability_<i>` that of every action (0 = hold back).
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from sim.shop.world import Shop
 
 _RECOGNISED = ("unknown", "self", "other")
 _PLAIN = ("customer", "step", "day", "visit", "requested", "action")
-_FLAGS = ("clicked", "bought", "opted_out", "lapsed", "terminated", "truncated")
-_MONEY = ("reward", "margin", "click_value", "push_cost", "opt_out_cost")
+_FLAGS = ("clicked", "bought", "pending", "returned", "opted_out", "lapsed", "terminated", "truncated")
+_MONEY = ("reward", "margin", "click_value", "push_cost", "opt_out_cost", "refund", "received", "price")
 _TRUTH = (
     "valence", "arousal", "mood", "expectation", "fatigue", "budget", "price_sensitivity", "relevance", "satiation",
     "click_probability", "purchase_probability", "opt_out_probability",
@@ -72,6 +74,7 @@ def to_table(log: SessionLog, shop: Shop) -> pa.Table:
     columns["propensity_kind"] = _names(np.zeros(rows), [log.propensity_kind])
     columns |= {name: pa.array(e[name].astype(bool)) for name in _FLAGS}
     columns |= {name: pa.array(e[name]) for name in _MONEY}
+    columns["delay"] = pa.array(e["delay"])
     columns |= {f"action_probability_{a}": pa.array(log.probabilities[:, a]) for a in range(log.probabilities.shape[1])}
     columns["true_person"] = _names(e["person"], gallery.persons)
     columns["true_recognition"] = _names(e["recognised"], _RECOGNISED)

@@ -1,4 +1,8 @@
-"""Money that a customer can still spend: B' = min(B - price + B_month Delta / 30, B_month); never negative."""
+"""Money that a customer can still spend: B' = min(B - price + B_month Delta / 30, B_month); never negative.
+
+With `budget_enforced` 0 a purchase is not taken off it, so that B = B_month for ever: the size of a budget still decides what
+is affordable, but nothing carries over.
+"""
 
 from __future__ import annotations
 

@@ -12,13 +12,17 @@ from sim.shop.budget import earn, spend
 from sim.shop.camera import perceive, take_picture
 from sim.shop.choice import click_probability, purchase_probability
 from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.delay import purchase_delay
 from sim.shop.fatigue import opt_out_probability, recover, tire
 from sim.shop.observation import observe_record
 from sim.shop.population import draw_traits
-from sim.shop.random_streams import RESPONSE, RETURN, normals, uniforms
+from sim.shop.random_streams import PURCHASE, RESPONSE, RETURN, normals, uniforms
+from sim.shop.refunds import refund_probability, refund_wait
 from sim.shop.returning import next_gap
 from sim.shop.reward import settle
 from sim.shop.satiation import rebound, satiate
+from sim.shop.settlement import await_money, settle_due
+from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
 from sim.shop.types import SELF, borrow_lives, borrow_world
@@ -73,6 +77,7 @@ def step(world, lives, i, seed, split, requested):
     u_click, u_buy, u_leave, _ = uniforms(seed, split, customer.id, customer.opportunity, RESPONSE)
     u_stay, u_gap, u_a, u_b = uniforms(seed, split, customer.id, customer.opportunity, RETURN)
     pushed, clicked, bought, opted_out, surprise, price = action > 0, False, False, False, 0.0, 0.0
+    returned, delay, wait = False, 0.0, 0.0
     item = world.catalog[max(action - 1, 0)]
     if pushed:
         label = lives.labels[i, action - 1]
@@ -85,20 +90,36 @@ def step(world, lives, i, seed, split, requested):
         bought = clicked and u_buy < event.purchase_probability
         opted_out = u_leave < event.opt_out_probability
         price = item.price if bought else 0.0
+        if bought and (p.delay_days > 0.0 or p.refunds > 0.0):
+            u_delay, u_back, u_wait, _ = uniforms(seed, split, customer.id, customer.opportunity, PURCHASE)
+            delay, wait = purchase_delay(p, customer, u_delay), refund_wait(p, u_wait)
+            returned = u_back < refund_probability(p, customer, label)
         if p.twin == 0.0:
             surprise = feel(p, customer, label, item, clicked, bought)
             tire(p, customer, label, item)
         satiate(label)
-        spend(customer, price)
+        spend(customer, p.budget_enforced * price)
         customer.visit_pushes += 1
         customer.cap_pushes += 1
     else:
         event.click_probability = event.purchase_probability = event.opt_out_probability = 0.0
         event.relevance = event.satiation = 0.0
     event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
-    lives.reward[i] = settle(p, event, item, pushed, clicked, bought, opted_out)
-    if customer.recognised == SELF:
-        book(world, lives, i, action, clicked, bought, price)
+    event.price, event.delay, event.returned = price, delay, returned
+    received = settle(p, event, item, pushed, clicked, bought, opted_out, returned)
+    known = customer.recognised == SELF
+    if known:
+        book(world, lives, i, action, clicked, bought and delay == 0.0, price)
+    if delay > 0.0:
+        received += (
+            await_money(p, lives, i, customer.day + delay, action - 1, event.margin, price, known) - event.margin
+        )
+    if returned:
+        due = customer.day + delay + wait
+        received += await_money(p, lives, i, due, action - 1, -event.refund, -price, known) + event.refund
+
+    if drifts(p):
+        drift_taste(world, lives, i, seed, split, action, clicked)
 
     gap = next_gap(p, customer, u_stay, u_gap)
     if p.twin > 0.0:
@@ -112,6 +133,10 @@ def step(world, lives, i, seed, split, requested):
     event.gap, event.lapsed = gap, gap > p.lapse_days
     terminated = opted_out or gap > p.lapse_days
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
+    event.pending = delay > gap and not (terminated or truncated)
+    if customer.awaited > 0:
+        received += settle_due(p, lives, i, terminated or truncated)
+    lives.reward[i] = event.received = received
     if gap > 0:
         earn(customer, gap)
         age_record(lives, i, len(world.catalog), gap)

@@ -15,7 +15,7 @@ from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
 from sim.shop.till import record_size
-from sim.shop.types import CUSTOMER, EVENT, LABEL, Lives
+from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, Lives
 
 if TYPE_CHECKING:
     from sim.shop.world import Shop
@@ -39,6 +39,7 @@ def allocate(number: int, labels: int, dimensions: int) -> Lives:
         terminated=np.zeros(number, bool),
         truncated=np.zeros(number, bool),
         events=np.zeros(number, EVENT),
+        pending=np.zeros((number, CAPACITY), PENDING),
     )
 
 

@@ -117,6 +117,42 @@ class RewardParams:
 
 
 @dataclasses.dataclass
+class TasteParams:
+    """See `sim.shop.taste`."""
+
+    taste_click_rate: float = value(0, 0.9, "rho, per opportunity; pull of a label that was clicked")
+    taste_ignore_rate: float = value(0, 0.9, "rho', per opportunity; push of a label that was ignored")
+    taste_noise: float = value(0, 10, "length of the random step per opportunity")
+
+
+@dataclasses.dataclass
+class BudgetParams:
+    """See `sim.shop.budget`."""
+
+    budget_enforced: float = value(0, 1, "0: what is spent is not missed later, the month's budget is always whole")
+
+
+@dataclasses.dataclass
+class DelayParams:
+    """See `sim.shop.delay`."""
+
+    delay_days: float = value(0, 10000, "days, mean at neutral valence; 0 switches delayed purchases off")
+    delay_valence_weight: float = value(-5, 5, "log rate per unit of valence")
+
+
+@dataclasses.dataclass
+class RefundParams:
+    """See `sim.shop.refunds`."""
+
+    refunds: float = value(0, 1, "1 switches returned purchases on")
+    refund_intercept: float = value(-50, 20, "logit of a return, given a purchase")
+    refund_relevance_weight: float = value(-20, 20, "logit per cosine, lowers")
+    refund_valence_weight: float = value(-20, 20, "logit per unit of valence, lowers")
+    refund_days: float = value(0, 10000, "days from payment to return, mean")
+    refund_price: float = value(0, 1e6, "money per return, on top of the margin")
+
+
+@dataclasses.dataclass
 class AvailabilityParams:
     """See `sim.shop.availability`."""
 
@@ -183,7 +219,11 @@ MECHANISMS = {
     "fatigue": FatigueParams,
     "satiation": SatiationParams,
     "returning": ReturningParams,
+    "taste": TasteParams,
+    "budget": BudgetParams,
     "reward": RewardParams,
+    "delay": DelayParams,
+    "refunds": RefundParams,
     "availability": AvailabilityParams,
     "till": TillParams,
     "twin": TwinParams,

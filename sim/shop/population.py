@@ -16,6 +16,7 @@ import math
 from sim.shop.affect import clip
 from sim.shop.compiled import woven
 from sim.shop.random_streams import TRAITS, normals, uniforms
+from sim.shop.taste import relate
 
 
 @woven
@@ -49,12 +50,9 @@ def draw_traits(world, lives, i, seed, split):
             norm += zb * zb
     for d in range(dimensions):
         taste[d] /= math.sqrt(norm)
+    relate(world, lives, i)
     for k in range(len(labels)):
         label = labels[k]
-        cosine = 0.0
-        for d in range(dimensions):
-            cosine += taste[d] * world.label_features[k, d]
-        label.relevance = cosine
         label.satiation = label.exposures = 0.0
         label.satiation_day = 0
         label.pushes = label.clicks = label.purchases = label.evidence = 0.0
@@ -69,5 +67,5 @@ def draw_traits(world, lives, i, seed, split):
     customer.last_seen = customer.visits_booked = 0
     customer.spent_booked = 0.0
     customer.cap_window = -1
-    customer.cap_pushes = customer.visit_pushes = 0
+    customer.cap_pushes = customer.visit_pushes = customer.awaited = 0
     customer.done = 0

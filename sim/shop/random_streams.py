@@ -24,7 +24,7 @@ TRAIN, EVALUATE, TUNE, TYPICAL = 0, 1, 2, 3
 SPLITS = {"train": TRAIN, "evaluate": EVALUATE, "tune": TUNE, "typical": TYPICAL}
 
 # Streams: fixed numbers, so that adding one leaves the others unchanged.
-TRAITS, RESPONSE, RETURN, CAMERA, CHANNEL, STOCK, POLICY = 1, 2, 3, 4, 5, 6, 7
+TRAITS, RESPONSE, RETURN, CAMERA, CHANNEL, STOCK, POLICY, PURCHASE, TASTE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 MAX_SEED = 2**32 - 1
 

@@ -58,6 +58,16 @@ def greet(lives, i, labels):
 
 
 @woven
+def book_purchase(lives, i, k, price):
+    """Write a payment for label k into the customer's own record; a negative price takes a returned one out again."""
+    customer, label, size = lives.customers[i], lives.labels[i, k], lives.labels.shape[1]
+    label.purchases += 1.0 if price > 0.0 else -1.0
+    customer.spent_booked += price  # rounding, and a return settled just before its payment, may leave it below zero
+    lives.record[i, 2 * size + k] = math.log1p(max(label.purchases, np.float32(0.0)))
+    lives.record[i, 6 * size + 2] = math.log1p(max(customer.spent_booked, 0.0)) / 4.0
+
+
+@woven
 def book(world, lives, i, action, clicked, bought, price):
     """Write one opportunity into the customer's own record; called only where the camera recognised the customer."""
     customer, size = lives.customers[i], lives.labels.shape[1]
@@ -72,18 +82,15 @@ def book(world, lives, i, action, clicked, bought, price):
         label = lives.labels[i, k]
         label.pushes += 1.0
         label.clicks += 1.0 if clicked else 0.0
-        label.purchases += 1.0 if bought else 0.0
         lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
         evidence = lift * min(label.pushes, EVIDENCE_CAP)
         change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
         lives.record[i, k] = math.log1p(label.pushes)
         lives.record[i, size + k] = 4.0 * lift
-        lives.record[i, 2 * size + k] = math.log1p(label.purchases)
         lives.record[i, 3 * size + k] = 1.0
         for j in range(size):
             lives.record[i, 4 * size + j] += change * world.label_similarity[k, j]
         lives.record[i, 5 * size + k] += (customer.seen_valence - lives.record[i, 5 * size + k]) / label.pushes
         lives.record[i, overall] += 1.0 / 3.0
         if bought:
-            customer.spent_booked += price
-            lives.record[i, overall + 2] = math.log1p(customer.spent_booked) / 4.0
+            book_purchase(lives, i, k, price)

@@ -12,6 +12,7 @@ import numpy as np
 from sim.shop.compiled import borrow, inlined
 
 UNKNOWN, SELF, OTHER = 0, 1, 2  # whom the camera takes the customer for
+CAPACITY = 8  # open payments and refunds of one customer
 
 CUSTOMER = np.dtype(
     [
@@ -50,6 +51,7 @@ CUSTOMER = np.dtype(
         ("cap_window", np.int32),
         ("cap_pushes", np.int32),
         ("visit_pushes", np.int32),
+        ("awaited", np.int32),  # open items in `Lives.pending`
         ("done", np.uint8),
     ],
     align=True,
@@ -65,6 +67,17 @@ LABEL = np.dtype(  # one per customer and label; 32 bytes, so that a push touche
         ("clicks", np.float32),
         ("purchases", np.float32),
         ("evidence", np.float32),  # click lift times the (capped) number of pushes
+    ],
+    align=True,
+)
+
+PENDING = np.dtype(  # a payment or refund under way; see `sim.shop.settlement`
+    [
+        ("due", np.int32),  # day
+        ("label", np.int32),
+        ("booked", np.uint8),  # will the till know whose it is
+        ("money", np.float64),  # for the shop; negative for a refund
+        ("price", np.float64),  # of the customer; negative for a refund
     ],
     align=True,
 )
@@ -87,7 +100,13 @@ EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth befo
         ("click_value", np.float64),
         ("push_cost", np.float64),
         ("opt_out_cost", np.float64),
-        ("reward", np.float64),
+        ("refund", np.float64),  # margin and handling lost by a return, booked to the purchase that is returned
+        ("reward", np.float64),  # sum of the terms this opportunity caused, whenever they are paid
+        ("received", np.float64),  # what the agent was rewarded with at this step
+        ("price", np.float64),  # paid by the customer, 0 without a purchase; given back where `returned`
+        ("delay", np.float32),  # days from click-through to payment
+        ("pending", np.uint8),  # the purchase was not yet paid at the next opportunity
+        ("returned", np.uint8),
         ("person", np.int32),
         ("masked", np.uint8),
         ("enrolled", np.uint8),
@@ -148,6 +167,7 @@ class Lives(NamedTuple):
     terminated: np.ndarray  # (N,) bool
     truncated: np.ndarray  # (N,) bool
     events: np.ndarray  # (N,) EVENT
+    pending: np.ndarray  # (N, CAPACITY) PENDING, of which the first `awaited` are open
 
 
 @inlined
@@ -172,5 +192,5 @@ def borrow_lives(v):
     return Lives(
         borrow(v.customers), borrow(v.labels), borrow(v.taste), borrow(v.record), borrow(v.observation),
         borrow(v.action_mask), borrow(v.final_observation), borrow(v.reward), borrow(v.terminated),
-        borrow(v.truncated), borrow(v.events),
+        borrow(v.truncated), borrow(v.events), borrow(v.pending),
     )  # fmt: skip

@@ -156,7 +156,8 @@ assert "tensorflow" not in sys.modules, "the main path must not load TensorFlow"
 
 
 def test_the_main_job_trains_ppo_and_never_loads_tensorflow(tmp_path):
-    small = ("agent.num_envs=64", "agent.batch_size=1024", "steps=8192", "evaluate.customers=100", "tune.customers=50", "baselines=[random]")
+    small = ["agent.num_envs=64", "agent.batch_size=1024", "steps=8192", "evaluate.customers=100", "tune.customers=50"]
+    small.append("baselines=[random]")
     done = subprocess.run(
         [sys.executable, "-c", WHOLE, "agent=ppo", "evaluate.deterministic=true", *small, "tracking=none"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,

@@ -6,7 +6,7 @@ from types import SimpleNamespace as Record
 import numpy as np
 import pytest
 
-from sim.shop import affect, budget, choice, fatigue, returning, reward, satiation
+from sim.shop import affect, budget, choice, delay, fatigue, refunds, returning, reward, satiation
 
 SATIATION_DAYS = Record(satiation_days=6.0)
 
@@ -135,21 +135,66 @@ def test_reward_is_the_sum_of_its_logged_terms(p, item):
     event = Record()
     assert reward.settle.py_func(p, event, item, True, True, True, True) == pytest.approx(11 - 0.05 - 2)
     assert reward.settle.py_func(p, event, item, False, False, False, False) == 0.0
+    # a returned purchase gives its margin back and costs 2 of handling
+    assert reward.settle.py_func(p, event, item, True, True, True, False, True) == pytest.approx(11 - 0.05 - 11 - 2)
+    assert event.refund == 13
+
+
+def test_purchase_delay_is_the_inverse_of_an_exponential_with_a_log_linear_rate(p, customer):
+    p.delay_days = 3.0
+    # S(d) = exp(-exp(.5*.4) d / 3) = .25 at d = 3 ln 4 / e^.2
+    assert delay.purchase_delay.py_func(p, customer, 0.25) == pytest.approx(3 * math.log(4) / math.exp(0.2))
+    p.delay_days = 0.0
+    assert delay.purchase_delay.py_func(p, customer, 0.25) == 0.0
+
+
+def test_refund_probability_of_a_hand_computed_case_and_switched_off(p, customer, label):
+    assert refunds.refund_probability.py_func(p, customer, label) == 0.0
+    p.refunds = 1.0
+    # -2 - 1*.5 - .5*.4 = -2.7
+    assert refunds.refund_probability.py_func(p, customer, label) == pytest.approx(sigma(-2.7), abs=1e-12)
+    assert refunds.refund_wait.py_func(p, math.exp(-2)) == pytest.approx(14)
+
+
+def test_the_exposure_curve_is_an_inverted_u_with_its_peak_at_ten(p, customer, label, item):
+    def click(n):
+        label.exposures = n
+        return choice.click_probability.py_func(p, customer, label, item)
+
+    curve = [click(n) for n in range(31)]
+    assert int(np.argmax(curve)) == 10
+    assert (np.diff(curve[:11]) > 0).all() and (np.diff(curve[10:]) < 0).all()
 
 
 MONOTONE = [
     ("click", "relevance", +1), ("click", "price", -1), ("click", "fatigue", -1), ("click", "satiation", -1),
-    ("click", "mood", +1), ("opt_out", "fatigue", +1), ("opt_out", "mood", -1), ("opt_out", "valence", -1), ("opt_out", "pressure", +1),
+    ("click", "mood", +1), ("click", "price_sensitivity", -1), ("click", "appeal", +1), ("click", "tone_valence", +1),
+    ("buy", "relevance", +1), ("buy", "price", -1), ("buy", "budget", +1), ("buy", "valence", +1),
+    ("return", "mood", +1), ("return", "valence", +1), ("return", "fatigue", -1),
+    ("refund", "relevance", -1), ("refund", "valence", -1), ("delay", "valence", -1), ("tire", "relevance", -1), ("tire", "pressure", +1),
+    ("opt_out", "fatigue", +1), ("opt_out", "mood", -1), ("opt_out", "valence", -1), ("opt_out", "pressure", +1),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("which", "name", "sign"), MONOTONE)
 def test_responses_are_monotone(p, customer, label, item, which, name, sign):
     def value():
-        if which == "click":
-            return choice.click_probability.py_func(p, customer, label, item)
-        return fatigue.opt_out_probability.py_func(p, customer, item)
+        if which == "return":  # the mean gap falls where the probability of coming back rises
+            return -float(np.mean([returning.next_gap.py_func(p, customer, 0.99, u) for u in np.linspace(0.001, 0.999, 999)]))
+        if which == "tire":
+            before = customer.fatigue
+            fatigue.tire.py_func(p, customer, label, item)
+            added, customer.fatigue = customer.fatigue - before, before
+            return added
+        return {
+            "click": lambda: choice.click_probability.py_func(p, customer, label, item),
+            "buy": lambda: choice.purchase_probability.py_func(p, customer, label, item),
+            "opt_out": lambda: fatigue.opt_out_probability.py_func(p, customer, item),
+            "refund": lambda: refunds.refund_probability.py_func(p, customer, label),
+            "delay": lambda: delay.purchase_delay.py_func(p, customer, 0.5),
+        }[which]()
 
+    p.refunds, p.delay_days = 1.0, 3.0
     owner = next(r for r in (customer, label, item) if hasattr(r, name))
     before = value()
     setattr(owner, name, getattr(owner, name) + 0.1)
