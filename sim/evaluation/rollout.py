@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.shop.camera import FEATURES
-from sim.shop.random_streams import SPLITS, policy_uniforms
+from sim.shop.lives import LiveCustomers
+from sim.shop.random_streams import policy_uniforms
 from sim.shop.world import Shop
 
 
@@ -25,6 +26,26 @@ class Policy(Protocol):
 
     def act(self, observation: np.ndarray, action_mask: np.ndarray, uniform: np.ndarray) -> Any:
         """Decision with `action` (N,), `propensity` (N,), `probabilities` (N, K + 1)."""
+
+
+class StatePolicy(Protocol):
+    """An oracle: `needs_state` is True, and it decides from the true state of the customers in some rows."""
+
+    name: str
+    propensity_kind: str
+    needs_state: bool
+
+    def act(self, lives: LiveCustomers, rows: np.ndarray, uniform: np.ndarray) -> Any:
+        """Decision as of `Policy`, for the customers in `rows` (N,)."""
+
+
+def decide(policy: Policy | StatePolicy, lives: LiveCustomers, rows: np.ndarray) -> Any:
+    """Decision of a policy for the live customers in `rows` (N,); only an oracle is shown more than the observation."""
+    uniform = policy_uniforms(lives.seed, lives.split, lives.ids[rows], lives.state.customers["opportunity"][rows])
+    chooser: Any = policy
+    if getattr(policy, "needs_state", False):
+        return chooser.act(lives, rows, uniform)
+    return chooser.act(lives.observation[rows], lives.action_masks()[rows], uniform)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +65,14 @@ class SessionLog:
     probabilities: np.ndarray
 
 
-def executed_probabilities(probabilities: np.ndarray, action_mask: np.ndarray) -> np.ndarray:
-    """Probability of every action to be *executed* (N, K + 1): what a policy gives to masked actions is held back."""
-    allowed = np.where(action_mask, probabilities, 0.0)
-    allowed[:, 0] += np.where(action_mask, 0.0, probabilities).sum(1)
-    return allowed
+def executed_propensity(decision: Any, executed: np.ndarray) -> np.ndarray:
+    """Probability of the action that was executed (hold-back, where the requested one was masked)."""
+    same = decision.action == executed
+    return np.where(same, decision.propensity, decision.probabilities[np.arange(len(executed)), executed])
 
 
 def rollout(
-    policy: Policy,
+    policy: Policy | StatePolicy,
     shop: Shop,
     *,
     customers: int,
@@ -72,17 +92,15 @@ def rollout(
         alive = np.arange(number)
         while len(alive):
             observation = lives.observation[alive]
-            moments = lives.state.customers["opportunity"][alive]
-            uniform = policy_uniforms(seed, SPLITS[split], lives.ids[alive], moments)
-            mask = lives.action_masks()[alive]
-            decision = policy.act(observation, mask, uniform)
+            decision = decide(policy, lives, alive)
             actions = np.zeros(number, np.int64)
             actions[alive] = decision.action
             lives.step(actions)
             events = lives.state.events[alive]
-            probabilities = executed_probabilities(np.asarray(decision.probabilities), mask)
-            propensity = probabilities[np.arange(len(alive)), events["action"]]
-            parts.append((events, observation[:, :FEATURES].copy(), propensity, probabilities.astype(np.float32)))
+            propensity = executed_propensity(decision, events["action"])
+            parts.append(
+                (events, observation[:, :FEATURES], propensity, np.asarray(decision.probabilities, np.float32))
+            )
             still = ~lives.done[alive]
             if progress is not None and not still.all():
                 progress(int((~still).sum()))
@@ -100,15 +118,23 @@ def rollout(
     )
 
 
-def value_per_customer(policy: Policy, shop: Shop, *, customers: int, seed: int, split: str = "tune") -> float:
-    """Mean undiscounted money per customer, without keeping a log: what tuning maximises."""
+def value_per_customer(
+    policy: Policy | StatePolicy,
+    shop: Shop,
+    *,
+    customers: int,
+    seed: int,
+    split: str = "tune",
+    discount_per_day: float = 1.0,
+) -> float:
+    """Mean money per customer, undiscounted unless told, without keeping a log: what tuning maximises."""
     lives = shop.customers(customers, seed, split)
     total, alive = 0.0, np.arange(customers)
     while len(alive):
-        moments = lives.state.customers["opportunity"][alive]
-        uniform = policy_uniforms(seed, SPLITS[split], lives.ids[alive], moments)
         actions = np.zeros(customers, np.int64)
-        actions[alive] = policy.act(lives.observation[alive], lives.action_masks()[alive], uniform).action
-        total += float(lives.step(actions)[alive].sum())
+        actions[alive] = decide(policy, lives, alive).action
+        weight = discount_per_day ** lives.state.customers["day"][alive]
+        lives.step(actions)
+        total += float((weight * lives.state.events["reward"][alive]).sum())
         alive = alive[~lives.done[alive]]
     return total / customers
