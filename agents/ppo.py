@@ -115,7 +115,9 @@ class PPOAgent(Agent):
             raise AgentConfigError(f"agent {self.name}: batch_size {self.batch_size} must divide num_envs * n_steps = "
                                    f"{env.num_envs} * {self.n_steps} = {update}.")
         with _seeded_torch(self.seed, self.torch_threads):
-            self.actor_ = self._train(env, max(1, self.budget(steps)), report)
+            # whole updates: SB3's learning rate follows the share of steps left, which must not fall below zero
+            whole = -(-max(1, self.budget(steps)) // update) * update
+            self.actor_ = self._train(env, whole, report)
 
     def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Actor:
         from agents.batched_ppo import BatchedPPO

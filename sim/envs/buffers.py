@@ -21,11 +21,14 @@ class Copies:
     def __init__(self) -> None:
         self._buffers: list[np.ndarray] = []
 
-    def of(self, source: np.ndarray) -> np.ndarray:
-        """A copy of `source` that no one else holds."""
+    def of(self, source: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """A copy of `source` that no one else holds; only `rows` (N,) bool of it are sure to be copied, where given."""
         for buffer in self._buffers:
             if sys.getrefcount(buffer) <= _UNSHARED:
-                np.copyto(buffer, source)
+                if rows is None:
+                    np.copyto(buffer, source)
+                else:
+                    buffer[rows] = source[rows]
                 return buffer
         fresh = source.copy()
         if len(self._buffers) < _KEEP:

@@ -51,7 +51,7 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         super().reset(seed=seed)
         if seed is not None or self._lives is None:
             own = int(seed) if seed is not None else int(self.np_random.integers(2**32))
-            self._lives = self.shop.customers(self.num_envs, own % 2**32, self.split, autoreset=True)
+            self._lives = self.shop.customers(self.num_envs, own % 2**32, self.split, autoreset=True, keep_events=False)
         else:
             self._lives.reset(int(self._lives.ids.max()) + 1)
         return self._lives.observation.copy(), {}
@@ -64,7 +64,7 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         ended = state.terminated | state.truncated
         info: dict[str, Any] = {}
         if ended.any():
-            info = {"final_obs": self._copies.of(state.final_observation), "_final_obs": ended}
+            info = {"final_obs": self._copies.of(state.final_observation, ended), "_final_obs": ended}
         return self._copies.of(state.observation), reward, state.terminated.copy(), state.truncated.copy(), info
 
     def action_masks(self) -> np.ndarray:

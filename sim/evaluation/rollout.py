@@ -65,10 +65,11 @@ class SessionLog:
     probabilities: np.ndarray
 
 
-def executed_propensity(decision: Any, executed: np.ndarray) -> np.ndarray:
-    """Probability of the action that was executed (hold-back, where the requested one was masked)."""
-    same = decision.action == executed
-    return np.where(same, decision.propensity, decision.probabilities[np.arange(len(executed)), executed])
+def executed_probabilities(probabilities: np.ndarray, action_mask: np.ndarray) -> np.ndarray:
+    """Probability of every action to be *executed* (N, K + 1): what a policy gives to masked actions is held back."""
+    allowed = np.where(action_mask, probabilities, 0.0)
+    allowed[:, 0] += np.where(action_mask, 0.0, probabilities).sum(1)
+    return allowed
 
 
 def rollout(
@@ -91,16 +92,15 @@ def rollout(
         lives = shop.customers(number, seed, split, first=first)
         alive = np.arange(number)
         while len(alive):
-            observation = lives.observation[alive]
+            camera, mask = lives.observation[alive, :FEATURES], lives.action_masks()[alive]
             decision = decide(policy, lives, alive)
             actions = np.zeros(number, np.int64)
             actions[alive] = decision.action
             lives.step(actions)
             events = lives.state.events[alive]
-            propensity = executed_propensity(decision, events["action"])
-            parts.append(
-                (events, observation[:, :FEATURES], propensity, np.asarray(decision.probabilities, np.float32))
-            )
+            probabilities = executed_probabilities(np.asarray(decision.probabilities), mask)
+            propensity = probabilities[np.arange(len(alive)), events["action"]]
+            parts.append((events, camera, propensity, probabilities.astype(np.float32)))
             still = ~lives.done[alive]
             if progress is not None and not still.all():
                 progress(int((~still).sum()))

@@ -75,6 +75,7 @@ class LiveCustomers:
     split : "train", "tune", "typical" or "evaluate": other customers, and for "evaluate" other faces.
     first : id of the first customer; row i starts with first + i.
     autoreset : when an episode ends, the row starts customer id + N in the same step. Otherwise it is marked done.
+    keep_events : write what happened to every row into `state.events` (for logs); False spares the memory traffic.
     threads : that share the rows; None takes the processors there are, where N is large enough to be worth it.
     """
 
@@ -87,6 +88,7 @@ class LiveCustomers:
         *,
         first: int = 0,
         autoreset: bool = False,
+        keep_events: bool = True,
         threads: int | None = None,
     ):
         if number < 1:
@@ -98,6 +100,8 @@ class LiveCustomers:
         self.world = shop.world(split)
         self.state = allocate(number, shop.labels, shop.catalog.features.shape[1])
         self._parts = _shares(self.state, threads or _worthwhile_threads(number))
+        if not keep_events:
+            self._parts = [(rows, part._replace(events=np.zeros(1, EVENT))) for rows, part in self._parts]
         compiled.announce()
         self.reset(first)
 
@@ -130,14 +134,17 @@ class LiveCustomers:
                     f"label {name!r} is masked for customer {self.ids[i]} and env.strict_mask is set; use action_masks()"
                 )
         if len(self._parts) == 1:
-            dynamics.advance(self.world, self.state, self.seed, self.split, actions, self.stride)
+            dynamics.advance(self.world, self._parts[0][1], self.seed, self.split, actions, self.stride)
         else:  # rows do not know each other, so the bits do not depend on how many threads share them
 
             def advance(part: tuple[slice, Lives]) -> None:
                 rows, state = part
                 dynamics.advance(self.world, state, self.seed, self.split, actions[rows], self.stride)
 
-            list(_threads().map(advance, self._parts))
+            others = [_threads().submit(advance, part) for part in self._parts[1:]]
+            advance(self._parts[0])
+            for other in others:
+                other.result()
         return self.state.reward
 
     def action_masks(self) -> np.ndarray:

@@ -80,10 +80,17 @@ class Shop:
         )
 
     def customers(
-        self, number: int, seed: int, split: str = "train", *, first: int = 0, autoreset: bool = False
+        self,
+        number: int,
+        seed: int,
+        split: str = "train",
+        *,
+        first: int = 0,
+        autoreset: bool = False,
+        keep_events: bool = True,
     ) -> LiveCustomers:
         """`number` customers of a split, with ids first, first + 1, ...; see `LiveCustomers`."""
-        return LiveCustomers(self, number, seed, split, first=first, autoreset=autoreset)
+        return LiveCustomers(self, number, seed, split, first=first, autoreset=autoreset, keep_events=keep_events)
 
     def with_params(self, **changes: float) -> Shop:
         """The same shop with some parameters changed (for tests and experiments)."""
