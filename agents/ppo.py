@@ -115,9 +115,7 @@ class PPOAgent(Agent):
             raise AgentConfigError(f"agent {self.name}: batch_size {self.batch_size} must divide num_envs * n_steps = "
                                    f"{env.num_envs} * {self.n_steps} = {update}.")
         with _seeded_torch(self.seed, self.torch_threads):
-            # whole updates: SB3's learning rate follows the share of steps left, which must not fall below zero
-            whole = -(-max(1, self.budget(steps)) // update) * update
-            self.actor_ = self._train(env, whole, report)
+            self.actor_ = self._train(env, max(update, self.budget(steps)), report)
 
     def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Actor:
         from agents.batched_ppo import BatchedPPO
@@ -148,7 +146,8 @@ class PPOAgent(Agent):
         low = self.final_learning_rate
         model = BatchedPPO(
             MaskedActorCriticPolicy, lanes, after_update=after_update,
-            learning_rate=lambda left: self.learning_rate * (low + (1 - low) * left),     # left: 1 -> 0
+            # left: 1 -> 0, and a little below in the last update, which may reach beyond the budget
+            learning_rate=lambda left: self.learning_rate * max(low + (1 - low) * left, 0.0),
             n_steps=self.n_steps, batch_size=self.batch_size, n_epochs=self.n_epochs, gamma=self.gamma,
             gae_lambda=self.gae_lambda, clip_range=self.clip_range, ent_coef=self.ent_coef, vf_coef=self.vf_coef,
             max_grad_norm=self.max_grad_norm, seed=self.seed, device="cpu",
