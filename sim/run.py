@@ -6,6 +6,7 @@ python -m sim.run agent=ppo
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -125,10 +126,11 @@ def run(cfg: Any) -> float:
     print(f"{rows:,} opportunities logged; everything lies in {shown}  ({timing['total']:.0f} s)\n")
     print("next (in the environment: . .venv/bin/activate):")
     print("  make ui                                          the run in MLflow: parameters, curves, files")
-    print(
-        f"  python -m sim.run agent={agent.name} camera=blind         the same without a camera: what is perception worth?"
-    )
-    print(f"  python -m sim.run -m agent={agent.name} 'seed=range(3)'   three seeds: how much is training luck?")
+    hydra = HydraConfig.get()
+    same = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed")]
+    again = shlex.join([f"agent={hydra.runtime.choices['agent']}", *same])
+    print(f"  python -m sim.run {again} camera=blind         the same without a camera: what is perception worth?")
+    print(f"  python -m sim.run -m {again} 'seed=range(3)'   three seeds: how much is training luck?")
     print(f"  python -c \"import pandas; print(pandas.read_parquet('{shown}/sessions.parquet').head().T)\"")
     return float(results["policies"][agent.name]["value_per_customer"]["mean"])
 
