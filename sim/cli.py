@@ -27,7 +27,7 @@ def _sentence(error: BaseException) -> str:
     kept = [line for line in lines if not line.startswith(("full_key:", "object_type", "reference_type"))]
     key = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("full_key:")), None)
     text = " ".join(kept) or type(error).__name__
-    unknown = re.match(r"Key '(\w+)' (?:is )?not in '(\w+)'", text)
+    unknown = re.match(r"Key '(\w+)' (?:is )?not in '?(\w+)'?", text)
     if unknown:
         return _unknown_setting(unknown.group(1), unknown.group(2), key)
     return f"{key}: {text}" if key and key not in text else text
@@ -40,7 +40,13 @@ def _unknown_setting(name: str, schema: str, key: str | None) -> str:
     }
     known = [field.name for field in dataclasses.fields(kinds[schema])] if schema in kinds else []
     close = difflib.get_close_matches(name, known, n=1)
-    advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}" if known else "see --help"
+    advice = (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"known are {', '.join(known)}"
+        if known
+        else "see them all with --cfg job"
+    )
     return f"there is no setting {key or name!r}; {advice}"
 
 

@@ -122,7 +122,7 @@ def agents_known() -> list[str]:
 
 def _within(name: str, number: float, low: float, high: float) -> None:
     if not low <= number <= high:
-        raise ConfigError(f"{name}={number} is out of range; allowed is {low:g} to {high:g}")
+        raise ConfigError(f"{name}={number} is out of range; allowed is {low} to {high}")
 
 
 def validate(cfg: Any) -> None:

@@ -27,9 +27,9 @@ class ShopError(ValueError):
     exit_code = 2
 
 
-def value(low: float, high: float = math.inf, unit: str = "1") -> Any:
-    """A required number within [low, high]."""
-    return dataclasses.field(default=MISSING, metadata={"low": low, "high": high, "unit": unit})
+def value(low: float, high: float = math.inf, unit: str = "1", key: str | None = None) -> Any:
+    """A required number within [low, high]; `key` is its name in the configuration, where that differs."""
+    return dataclasses.field(default=MISSING, metadata={"low": low, "high": high, "unit": unit, "key": key})
 
 
 @dataclasses.dataclass
@@ -197,7 +197,7 @@ class CameraParams:
     emotion_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
     identity_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
     mask_channel: float = value(0, 3, "0 perceived, 1 oracle, 2 blind, 3 noisy")
-    camera_noise: float = value(0, 1, "probability that a noisy channel shows nothing")
+    camera_noise: float = value(0, 1, "probability that a noisy channel shows nothing", key="noise")
 
 
 @dataclasses.dataclass
@@ -244,14 +244,15 @@ def read(kind: type, given: Mapping[str, Any], where: str) -> Any:
             raise ShopError(f"{where}.{name} is not a parameter; known are {', '.join(sorted(fields))}")
     out = {}
     for name, f in fields.items():
+        shown = f.metadata["key"] or name
         raw = given.get(name, MISSING)
         if raw == MISSING:
-            raise ShopError(f"{where}.{name} is missing; give a number ({f.metadata['unit']})")
+            raise ShopError(f"{where}.{shown} is missing; give a number ({f.metadata['unit']})")
         low, high, unit = (f.metadata[key] for key in ("low", "high", "unit"))
         if isinstance(raw, bool) and f.type not in ("bool", bool) or not isinstance(raw, (int, float)):
-            raise ShopError(f"{where}.{name} must be a number ({unit}), not {raw!r}")
+            raise ShopError(f"{where}.{shown} must be a number ({unit}), not {raw!r}")
         if not (math.isfinite(raw) and low <= raw <= high):
-            raise ShopError(f"{where}.{name} = {raw} is out of range; allowed is {low:g} to {high:g} ({unit})")
+            raise ShopError(f"{where}.{shown} = {raw} is out of range; allowed is {low:g} to {high:g} ({unit})")
         out[name] = raw
     return kind(**out)
 

@@ -33,6 +33,8 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("evaluate.customers=0", "evaluate.customers=0 is out of range"),
         ("env.choice.taste_weight=99", "env.choice.taste_weight = 99.0 is out of range; allowed is 0 to 20"),
         ("env.choice.taste_wait=1", "did you mean 'taste_weight'"),
+        ("camera.noise=2", "camera.noise = 2.0 is out of range; allowed is 0 to 1"),
+        ("agent.nope=1", "there is no setting 'agent.nope'"),
         ("camera.identity=psychic", "choose perceived, oracle, blind, noisy"),
         ("baselines=[clairvoyant]", "'clairvoyant' is no agent; choose from"),
         ("catalog.path=nowhere.csv", "catalog.path=nowhere.csv: cannot be read"),
