@@ -25,14 +25,13 @@ pandas and PyArrow only: the simulator imports it without paying for the network
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from perception.errors import CacheError, FeaturesError
+from perception.errors import FeaturesError
+from perception.publish import publish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,20 +239,7 @@ def write_features(frame: pd.DataFrame, path: str | Path) -> None:
     types |= {"face": pyarrow.int64(), "true_mask": pyarrow.bool_(), "embedding": pyarrow.list_(pyarrow.float32())}
     arrays = {name: pyarrow.array(frame[name], type=types.get(name), from_pandas=True) for name in frame.columns}
     table = pyarrow.table(arrays)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            pyarrow.parquet.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise CacheError(f"cannot write {path}: {error.strerror or error}") from error
+    publish(path, lambda file: pyarrow.parquet.write_table(table, file, compression="zstd"))
 
 
 def _is_null(value: object) -> bool:

@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perception.errors import CacheError, WeightsError
+from perception.errors import WeightsError
+from perception.publish import publish
 
 SHIPPED_HEAD = Path(__file__).parent / "heads" / "mask_head.json"
 MASK_THRESHOLD = 0.5
@@ -78,20 +77,7 @@ class MaskHead:
         path = Path(path)
         numbers = {name: [float(f"{v:.7g}") for v in getattr(self, name)] for name in ("mean", "scale", "coefficients")}
         content = {"format": _FORMAT, "provenance": self.provenance, "intercept": float(f"{self.intercept:.7g}"), **numbers}
-        temporary = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=0)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise CacheError(f"cannot write the mask head {path}: {error.strerror or error}") from error
+        publish(path, json.dumps(content, indent=0).encode())
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> MaskHead:

@@ -15,10 +15,10 @@ from pathlib import Path
 from PIL import Image
 
 from perception.command import Setting, run
+from perception.publish import publish
 
 from .painter import MIN_SIZE, SIZE, render
 from .plan import FIRST_SEED, PERSONS, Picture, plan_pictures
-from .publish import publish
 from .shot import take_shot
 from .traits import persona
 

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from perception.command import Setting, run
+from perception.publish import publish
 
 from .errors import PersonaError
 from .painter import SIZE, render
 from .plan import FIRST_SEED
-from .publish import publish
 from .traits import persona
 
 LOOKS: tuple[tuple[str, str | None], ...] = (

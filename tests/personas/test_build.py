@@ -12,7 +12,7 @@ from PIL import Image
 from perception.features import EMOTIONS
 from perception.personas import build, sheet
 from perception.personas.plan import FIRST_SEED, plan_pictures
-from perception.personas.publish import publish
+from perception.publish import publish
 
 
 def test_the_plan_of_forty_persons_holds_1720_pictures_and_every_cell() -> None:
