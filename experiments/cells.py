@@ -68,6 +68,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
+_material: dict[str, dict[str, str]] = {}  # digests of catalog and gallery, by their settings: many shops share them
+
+
 def shop_values(overrides: Sequence[str]) -> dict[str, Any]:
     """Every value that decides what happens in the shop of these overrides, as JSON."""
     from hydra import compose, initialize_config_dir
@@ -81,8 +84,13 @@ def shop_values(overrides: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "camera")}
     population: dict[str, Any] = OmegaConf.to_container(cfg.population, resolve=True)  # type: ignore[assignment]
     values["population"] = {name: population[name] for name in ("seed", "evaluation_share", "traits")}
-    shop = load_shop(overrides)
-    return values | {"catalog": shop.catalog.digest, "gallery": shop.gallery.digest}
+    catalog: Any = OmegaConf.to_container(cfg.catalog, resolve=True)
+    labels = values["camera"]["emotion"] == "oracle"  # needs a labelled gallery, which is checked when the shop is built
+    key = digest([catalog, {name: each for name, each in population.items() if name != "traits"}, labels])
+    if key not in _material:
+        shop = load_shop(overrides)
+        _material[key] = {"catalog": shop.catalog.digest, "gallery": shop.gallery.digest}
+    return values | _material[key]
 
 
 def plan(question: str, arms: Sequence[Arm], settings: Settings) -> list[Cell]:

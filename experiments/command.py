@@ -48,11 +48,12 @@ _RANGES: dict[str, tuple[int, int, str]] = {
 }
 
 
-def usage(module: str, question: str) -> str:
-    """The text of `--help`."""
+def usage(module: str, question: str, defaults: Settings | None = None) -> str:
+    """The text of `--help`; `defaults` where a study has its own."""
+    defaults = defaults or Settings()
     lines = [question.strip(), "", f"  python -m {module} [key=value ...]", ""]
     for name, (_, _, meaning) in _RANGES.items():
-        default = getattr(Settings, name)
+        default = getattr(defaults, name)
         lines.append(f"  {name + '=' + ('' if default is None else str(default)):24} {meaning}")
     lines += [
         f"  {'out=' + Settings.out:24} policies, cells, results.json and the figure; a killed study resumes from there",
@@ -62,8 +63,8 @@ def usage(module: str, question: str) -> str:
     return "\n".join(lines)
 
 
-def parse(arguments: Sequence[str]) -> Settings:
-    """Settings of a study from its command line.
+def parse(arguments: Sequence[str], defaults: Settings | None = None) -> Settings:
+    """Settings of a study from its command line; what is not given is as in `defaults`.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         if name in given:
             raise ConfigError(f"{name} is given twice; give it once")
         given[name] = _value(name, text)
-    return Settings(**given, shop=tuple(shop))
+    return dataclasses.replace(defaults or Settings(), **given, shop=tuple(shop))
 
 
 def _value(name: str, text: str) -> Any:
@@ -137,16 +138,22 @@ def check_shop(overrides: Sequence[str]) -> None:
         raise ConfigError(f"catalog.path={plain['catalog']['path']}: no such file; give a CSV of label,price,margin")
 
 
-def main(module: str, question: str, study: Callable[[Settings], None], arguments: Sequence[str] | None = None) -> int:
+def main(
+    module: str,
+    question: str,
+    study: Callable[[Settings], None],
+    arguments: Sequence[str] | None = None,
+    defaults: Settings | None = None,
+) -> int:
     """Run `study(settings)` and return the exit code: 0, 2 wrong input, 1 broken surroundings, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if any(argument in ("-h", "--help", "help") for argument in arguments):
-        print(usage(module, question))
+        print(usage(module, question, defaults))
         return 0
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # before NumPy is loaded, here and in the workers
     try:
-        settings = parse(arguments)
+        settings = parse(arguments, defaults)
         check_shop(settings.shop)
         study(settings)
     except KeyboardInterrupt:
