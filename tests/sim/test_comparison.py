@@ -1,0 +1,91 @@
+"""Comparisons over seeds and customers: known answers, coverage, and agreement with other libraries' definitions."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sim.evaluation import comparison as c
+
+
+def test_the_bootstrap_mean_has_the_variance_of_a_crossed_design():
+    """Var = (1/S) var_seed + (1/n) var_customer for additive effects, within 15 % for 40 seeds and 400 customers."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(0, 1, (40, 1)) + rng.normal(0, 2, (1, 400))
+    means = c.crossed_bootstrap(y, 1, 4000)
+    expected = y.mean(1).var() / 40 + y.mean(0).var() / 400
+    assert means.var() == pytest.approx(expected, rel=0.15)
+    assert means.mean() == pytest.approx(y.mean(), abs=0.02)
+
+
+def test_one_seed_gives_the_plain_bootstrap_over_customers():
+    y = np.random.default_rng(1).gamma(1.0, 3.0, (1, 500))
+    interval, _ = c.paired(y, np.zeros_like(y))
+    plain = stats.bootstrap(
+        (y[0],), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert (interval["low"], interval["high"]) == pytest.approx((plain.low, plain.high), abs=0.05)
+
+
+@pytest.mark.parametrize("block", [1_000, 10_000_000])
+def test_resampling_in_blocks_only_saves_memory(monkeypatch, block):
+    monkeypatch.setattr(c, "_BLOCK", block)
+    y = np.random.default_rng(3).normal(1, 1, (3, 200))
+    interval, p = c.paired(y, np.zeros((1, 200)))
+    assert interval["mean"] == pytest.approx(y.mean()) and interval["low"] < y.mean() < interval["high"] and p < 0.01
+
+
+def test_95_percent_intervals_cover_the_truth_in_at_least_90_of_100_crossed_samples():
+    covered = 0
+    for trial in range(100):
+        rng = np.random.default_rng(trial)
+        y = 0.7 + rng.normal(0, 0.3, (8, 1)) + rng.normal(0, 2, (1, 120)) + rng.normal(0, 1, (8, 120))
+        interval, _ = c.paired(y, np.zeros((1, 120)), trial, 400)
+        covered += interval["low"] <= 0.7 <= interval["high"]
+    print(f"coverage {covered} of 100, nominal 95")
+    assert covered >= 90
+
+
+def test_equal_policies_differ_by_exactly_nothing_and_are_called_so():
+    y = np.random.default_rng(4).normal(0, 1, (3, 50))
+    [found] = c.compare_all({"a": y, "b": y.copy()}, [("a", "b")])
+    assert found.interval == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 50}
+    assert found.p == 1.0 and found.verdict == "not distinguishable"
+
+
+def test_holm_by_hand():
+    """p = .01, .04, .03 -> 3 x .01 = .03; 2 x .03 = .06; max(.06, .04) = .06."""
+    assert c.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert c.holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]
+
+
+def test_a_policy_with_one_seed_is_compared_with_every_seed_of_the_other():
+    a, b = np.array([[2.0, 4.0], [4.0, 6.0]]), np.array([[1.0, 1.0]])
+    assert c.paired(a, b)[0]["mean"] == 3.0 == -c.paired(b, a)[0]["mean"]
+
+
+def test_scores_put_the_references_at_zero_and_one():
+    faces = np.array([7, 7, 3, 3])
+    low, high = np.array([[0.0, 2.0, 4.0, 4.0]]), np.array([[3.0, 3.0, 8.0, 8.0]])
+    assert c.by_face(low, faces).tolist() == [[4.0, 1.0]]
+    assert c.normalised(low, low, high, faces).tolist() == [[0.0, 0.0]]
+    assert c.normalised(high, low, high, faces).tolist() == [[1.0, 1.0]]
+    assert c.normalised((low + high) / 2, low, high, faces).tolist() == [[0.5, 0.5]]
+
+
+def test_iqm_is_the_mean_of_the_middle_half():
+    scores = np.array([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 100.0]])
+    assert c.interquartile_mean(scores) == (2 + 3 + 4 + 5) / 4
+    interval = c.iqm_interval(scores, resamples=500)
+    assert interval["low"] < 3.5 < interval["high"]
+    assert c.iqm_interval(scores[:1], resamples=50)["mean"] == 1.5
+
+
+def test_probability_of_improvement_counts_pairs_of_seeds():
+    a, b = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[2.0, 5.0]])
+    assert c.probability_of_improvement(a, b) == (0.5 + 0.5) / 2
+    assert c.probability_of_improvement(a, b) + c.probability_of_improvement(b, a) == 1.0
+
+
+def test_a_profile_falls_from_one_to_zero():
+    profile = c.performance_profile(np.array([[0.1, 0.5, 0.9, 1.2]]), np.array([0.0, 0.5, 1.0, 2.0]))
+    assert profile.tolist() == [1.0, 0.5, 0.25, 0.0]
