@@ -80,6 +80,11 @@ class CustomersConfig:
 @dataclasses.dataclass
 class EvaluateConfig(CustomersConfig):
     deterministic: bool = False
+    log: Any = MISSING
+    regret: bool = MISSING
+    oracles: list[str] = MISSING
+    oracle_customers: int = MISSING
+    planning_customers: int = MISSING
 
 
 @dataclasses.dataclass
@@ -146,6 +151,7 @@ def validate(cfg: Any) -> None:
     _within("tune.customers", cfg.tune.customers, 2, 10**7)
     _within("population.evaluation_share", cfg.population.evaluation_share, 0.01, 0.9)
     _within("env.discount_per_day", cfg.env.discount_per_day, 0.0, 1.0)
+    _check_evaluate(cfg.evaluate, twin=cfg.env.twin.twin > 0)
     known = agents_known()
     for name in cfg.baselines:
         if name not in known:
@@ -170,6 +176,28 @@ def validate(cfg: Any) -> None:
         ("population.loader", cfg.population.loader.get("_target_")),
     ):
         check_target(where, target, cfg.trusted_targets)
+
+
+ORACLES = ("myopic", "priced", "planning", "exact")  # sim.evaluation.oracle.references
+
+
+def _check_evaluate(evaluate: Any, twin: bool) -> None:
+    log = evaluate.log
+    if log not in ("auto", "all", "none") and (isinstance(log, bool) or not isinstance(log, int) or log < 1):
+        raise ConfigError(
+            f"evaluate.log={log} is unknown; choose auto, all, none, or how many customers to log (1 or more)"
+        )
+    for name in ("oracle_customers", "planning_customers"):
+        _within(f"evaluate.{name}", evaluate[name], 2, 10**9)
+    for name in evaluate.oracles:
+        if name not in ORACLES:
+            raise ConfigError(
+                f"evaluate.oracles: {name!r} is no oracle; choose from {', '.join(ORACLES)}, or [] for none"
+            )
+        if name == "exact" and not twin:
+            raise ConfigError(
+                "evaluate.oracles: only the twin can be solved exactly; use env=twin, or myopic, priced, planning"
+            )
 
 
 def check_target(where: str, target: Any, trusted: Any) -> None:

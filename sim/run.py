@@ -24,9 +24,10 @@ def run(cfg: Any) -> float:
 
     from sim import report, training
     from sim.config import ROOT
-    from sim.evaluation.metrics import per_customer
-    from sim.evaluation.rollout import rollout, value_per_customer
-    from sim.evaluation.session_log import write_sessions
+    from sim.evaluation.evaluate import evaluate, logged_customers
+    from sim.evaluation.oracle.references import optimum, reference
+    from sim.evaluation.rollout import value_per_customer
+    from sim.evaluation.session_log import SessionWriter
     from sim.shop.scenarios import build_shop
     from sim.tracking import Tracker, flatten, git_state, library_versions
 
@@ -85,15 +86,23 @@ def run(cfg: Any) -> float:
         # 4 evaluate, everybody on the same unseen customers with the same luck
         if cfg.evaluate.deterministic and hasattr(agent, "deterministic"):
             agent.deterministic = True
-        logs, totals, clock = [], {}, time.monotonic()
-        customers = cfg.evaluate.customers
-        with tqdm(total=customers * len(policies), desc="evaluate", unit="life", file=sys.stderr) as bar:
-            for policy in policies:
-                log = rollout(policy, shop, customers=customers, seed=cfg.evaluate.seed, progress=bar.update)
-                totals[policy.name] = per_customer(log, cfg.env.discount_per_day)
-                logs.append(log)
-        rows = write_sessions(folder / "sessions.parquet", logs, shop)
-        timing["evaluate"] = time.monotonic() - clock
+        e, clock = cfg.evaluate, time.monotonic()
+        logged, discount = logged_customers(e.log, e.customers), cfg.env.discount_per_day
+        same: dict[str, Any] = {"seed": e.seed, "discount_per_day": discount, "regret": e.regret}
+        oracles = [(reference(name, shop, discount), _oracle_customers(name, e)) for name in e.oracles]
+        lives = e.customers * len(policies) + sum(customers for _, customers in oracles)
+        with (
+            tqdm(total=lives, desc="evaluate", unit="life", unit_scale=True, file=sys.stderr) as bar,
+            SessionWriter(folder / "sessions.parquet", shop) as writer,
+        ):
+            same["progress"] = bar.update
+            evaluated = {
+                policy.name: evaluate(policy, shop, customers=e.customers, writer=writer, logged=logged, **same)
+                for policy in policies
+            }
+            timing["evaluate"], clock = time.monotonic() - clock, time.monotonic()
+            upper = {o.name: evaluate(o, shop, customers=customers, **same).totals for o, customers in oracles}
+        timing["oracles"] = time.monotonic() - clock
 
         # 5 tell
         references = {
@@ -101,42 +110,64 @@ def run(cfg: Any) -> float:
             for policy in policies[1:]
         }
         report.plot_learning_curve(folder / "learning_curve.png", curve, agent.name, references)
-        results = report.results(totals)
+        results = report.results({name: evaluation.totals for name, evaluation in evaluated.items()}, upper)
+        results["guard_rails"] = {"by_emotion": {name: x.emotion_table() for name, x in evaluated.items()}}
+        if "exact" in e.oracles:
+            results["optimum"] = {"discounted_value": optimum(shop, discount)}
         timing["total"] = time.monotonic() - started
         summary = {
             "seed": cfg.seed, "env": shop.name, "agent": agent.name, "camera": plain["camera"],
-            "customers": customers, "evaluation_seed": cfg.evaluate.seed, "split_by": gallery.split_by, "rows": rows,
-            "training_steps": agent.budget(cfg.steps), "deterministic": cfg.evaluate.deterministic,
+            "customers": e.customers, "evaluation_seed": e.seed, "split_by": gallery.split_by, "rows": writer.rows,
+            "log": {"customers": logged, "of": e.customers},
+            "training_steps": agent.budget(cfg.steps), "deterministic": e.deterministic,
             "propensity_kind": {policy.name: policy.propensity_kind for policy in policies},
             "tuning": {p.name: p.tuning_ for p in policies if getattr(p, "tuning_", None)},
             "digests": {"shop": shop.digest, "gallery": gallery.digest, "catalog": shop.catalog.digest},
             "git": git, "versions": versions, "timing": {k: round(v, 2) for k, v in timing.items()}, **results,
         }  # fmt: skip
         report.dump_json(folder / "summary.json", summary)
-        for policy_name, metrics in results["policies"].items():
-            tracked.metrics({f"evaluate/{policy_name}/{m}": v["mean"] for m, v in metrics.items()})
-            tracked.metrics({f"evaluate_low/{policy_name}/{m}": v["low"] for m, v in metrics.items()})
-            tracked.metrics({f"evaluate_high/{policy_name}/{m}": v["high"] for m, v in metrics.items()})
+        tracked.metrics(report.flat_metrics(results))
         tracked.metrics({f"timing/{k}": v for k, v in timing.items()})
         for artifact in ("summary.json", "sessions.parquet", "learning_curve.png"):
-            tracked.artifact(folder / artifact)
+            if (folder / artifact).exists():  # evaluate.log=none leaves no log
+                tracked.artifact(folder / artifact)
         tracked.artifact(folder / ".hydra", "config")
         tracked.artifact(folder / "policies", "policies")
 
-    what = f"{customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
+    what = (
+        f"{e.customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
+    )
     report.print_table(summary, agent.name, what)
     _point_latest(folder)
     shown = os.path.relpath(folder)
-    print(f"{rows:,} opportunities logged; everything lies in {shown}  ({timing['total']:.0f} s)\n")
+    print(f"{_log_note(summary)}; everything lies in {shown}  ({timing['total']:.0f} s)\n")
     print("next (in the environment: . .venv/bin/activate):")
     print("  make ui                                          the run in MLflow: parameters, curves, files")
     hydra = HydraConfig.get()
-    same = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed")]
-    again = shlex.join([f"agent={hydra.runtime.choices['agent']}", *same])
+    kept = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed")]
+    again = shlex.join([f"agent={hydra.runtime.choices['agent']}", *kept])
     print(f"  python -m sim.run {again} camera=blind         the same without a camera: what is perception worth?")
     print(f"  python -m sim.run -m {again} 'seed=range(3)'   three seeds: how much is training luck?")
-    print(f"  python -c \"import pandas; print(pandas.read_parquet('{shown}/sessions.parquet').head().T)\"")
+    if logged:
+        print(f"  python -c \"import pandas; print(pandas.read_parquet('{shown}/sessions.parquet').head().T)\"")
     return float(results["policies"][agent.name]["value_per_customer"]["mean"])
+
+
+def _oracle_customers(name: str, evaluate: Any) -> int:
+    most = evaluate.planning_customers if name == "planning" else evaluate.oracle_customers
+    return min(int(most), int(evaluate.customers))
+
+
+def _log_note(summary: dict[str, Any]) -> str:
+    log = summary["log"]
+    if log["customers"] == 0:
+        return "no opportunity logged (evaluate.log=none)"
+    kept = (
+        ""
+        if log["customers"] == log["of"]
+        else f" of the first {log['customers']:,} of {log['of']:,} customers of each policy"
+    )
+    return f"{summary['rows']:,} opportunities logged{kept}"
 
 
 def _point_latest(folder: Path) -> None:

@@ -1,19 +1,22 @@
 """Deploy a policy on customers, one life each, on common random numbers.
 
 Every draw, the policy's own included, is a pure function of (seed, split, customer, opportunity): two policies meet the same
-customers with the same luck, and neither the batch size nor the order of customers changes a bit.
+customers with the same luck, and neither the batch size nor the order of customers changes a bit.  So lives are lived a batch
+at a time: `stream` hands out the log of each batch as it is finished, in memory that does not grow with the customers.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
-from sim.shop.camera import FEATURES
+from sim.evaluation.oracle.response import best_allowed, response_of
+from sim.shop.camera import FEATURES, NEGATIVE
 from sim.shop.lives import LiveCustomers
+from sim.shop.observation import check_observation
 from sim.shop.random_streams import policy_uniforms
 from sim.shop.world import Shop
 
@@ -43,9 +46,11 @@ def decide(policy: Policy | StatePolicy, lives: LiveCustomers, rows: np.ndarray)
     """Decision of a policy for the live customers in `rows` (N,); only an oracle is shown more than the observation."""
     uniform = policy_uniforms(lives.seed, lives.split, lives.ids[rows], lives.state.customers["opportunity"][rows])
     chooser: Any = policy
+    observation = lives.observation[rows]
+    check_observation(observation, lives.shop.layout)
     if getattr(policy, "needs_state", False):
         return chooser.act(lives, rows, uniform)
-    return chooser.act(lives.observation[rows], lives.action_masks()[rows], uniform)
+    return chooser.act(observation, lives.action_masks()[rows], uniform)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +58,8 @@ class SessionLog:
     """T opportunities of `customers` lives: what was seen, done and true.
 
     events (T,) `sim.shop.types.EVENT`, sorted by (customer, step); camera (T, 11) float32, the camera's part of the
-    observation; propensity (T,) of the executed action; probabilities (T, K + 1) float32.
+    observation; propensity (T,) of the executed action; probabilities (T, K + 1) float32.  A log without decisions has none
+    of these three.  `truth`: further hidden columns (T,) by name, `true_*` (see `stream`).
     """
 
     policy: str
@@ -63,6 +69,7 @@ class SessionLog:
     camera: np.ndarray
     propensity: np.ndarray
     probabilities: np.ndarray
+    truth: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def executed_probabilities(probabilities: np.ndarray, action_mask: np.ndarray) -> np.ndarray:
@@ -72,50 +79,114 @@ def executed_probabilities(probabilities: np.ndarray, action_mask: np.ndarray) -
     return allowed
 
 
-def rollout(
+BATCH = 4096  # lives side by side: some 40 MB with their logs
+
+_Columns = dict[str, np.ndarray]  # of one step or one batch
+
+
+def _live(
+    policy: Policy | StatePolicy, lives: LiveCustomers, alive: np.ndarray, decisions: bool, regret: bool
+) -> _Columns:
+    """One opportunity of the customers in `alive` (n,), as columns (n, ...)."""
+    columns: _Columns = {}
+    camera, mask = lives.observation[alive, :FEATURES], lives.action_masks()[alive]
+    expected = response_of(lives, alive).reward if regret else None
+    decision = decide(policy, lives, alive)
+    actions = np.zeros(lives.number, np.int64)
+    actions[alive] = decision.action
+    lives.step(actions)
+    columns["events"] = events = lives.state.events[alive]
+    each = np.arange(len(alive))
+    if decisions:
+        probabilities = executed_probabilities(np.asarray(decision.probabilities), mask)
+        columns["propensity"] = probabilities[each, events["action"]]
+        columns["probabilities"], columns["camera"] = probabilities.astype(np.float32), camera
+    if expected is not None:
+        best = best_allowed(expected, mask)
+        columns["true_best_action"] = best.astype(np.int32)
+        columns["true_best_expected_reward"] = expected[each, best]
+        columns["true_expected_reward"] = expected[each, events["action"]]
+        columns["true_immediate_regret"] = expected[each, best] - expected[each, events["action"]]
+    return columns
+
+
+def stream(
     policy: Policy | StatePolicy,
     shop: Shop,
     *,
     customers: int,
     seed: int,
     split: str = "evaluate",
-    batch: int = 4096,
+    first: int = 0,
+    batch: int = BATCH,
+    decisions: bool = True,
+    regret: bool = True,
     progress: Callable[[int], None] | None = None,
-) -> SessionLog:
-    """Live `customers` lives (ids 0..customers-1 of the split) under `policy`, whole, and log every opportunity.
+) -> Iterator[SessionLog]:
+    """Live the lives of `customers` customers, ids first, first + 1, ..., under `policy`; yields a log per `batch` of them.
 
-    `progress` is called with the number of lives just finished.
+    Parameters
+    ----------
+    decisions : keep what the policy saw and its probabilities; without, a log takes half the memory.
+    regret : look up what every action was worth (`oracle.response`), and log `true_best_action` (the best for this
+        opportunity alone), `true_best_expected_reward`, `true_expected_reward` (of the executed action; money) and their
+        difference `true_immediate_regret`.
+    progress : called with the number of lives just finished.
+
+    Raises
+    ------
+    ShopError
+        The policy asks for an action out of range, or an observation is not finite.
     """
-    parts: list[tuple[np.ndarray, ...]] = []
-    for first in range(0, customers, batch):
-        number = min(batch, customers - first)
-        lives = shop.customers(number, seed, split, first=first)
+    for start in range(first, first + customers, batch):
+        number = min(batch, first + customers - start)
+        lives = shop.customers(number, seed, split, first=start)
+        steps: list[_Columns] = []
         alive = np.arange(number)
         while len(alive):
-            camera, mask = lives.observation[alive, :FEATURES], lives.action_masks()[alive]
-            decision = decide(policy, lives, alive)
-            actions = np.zeros(number, np.int64)
-            actions[alive] = decision.action
-            lives.step(actions)
-            events = lives.state.events[alive]
-            probabilities = executed_probabilities(np.asarray(decision.probabilities), mask)
-            propensity = probabilities[np.arange(len(alive)), events["action"]]
-            parts.append((events, camera, propensity, probabilities.astype(np.float32)))
+            steps.append(_live(policy, lives, alive, decisions, regret))
             still = ~lives.done[alive]
             if progress is not None and not still.all():
                 progress(int((~still).sum()))
             alive = alive[still]
-    events, camera, propensity, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
+        yield _gathered(policy, shop, number, steps)
+
+
+def _gathered(policy: Policy | StatePolicy, shop: Shop, customers: int, steps: list[_Columns]) -> SessionLog:
+    """The columns of all steps as one log, sorted by (customer, step)."""
+    events = np.concatenate([step.pop("events") for step in steps])
     order = np.lexsort((events["step"], events["customer"]))
-    return SessionLog(
-        policy.name,
-        policy.propensity_kind,
-        customers,
-        events[order],
-        camera[order],
-        propensity[order],
-        probabilities[order],
-    )
+    columns = {name: np.concatenate([step[name] for step in steps])[order] for name in steps[0]}
+    none = np.zeros(0, np.float32)
+    given = {name: columns.pop(name, none) for name in ("camera", "propensity", "probabilities")}
+    events = events[order]
+    columns["true_negative_affect"] = negative_affect(shop, events)
+    return SessionLog(policy.name, policy.propensity_kind, customers, events, **given, truth=columns)
+
+
+def negative_affect(shop: Shop, events: np.ndarray) -> np.ndarray:
+    """Whether each customer (T,) truly felt bad: angry, disgusted, afraid or sad; by valence where the emotion is unknown."""
+    emotion = shop.gallery.true_emotion[events["image"]]
+    return np.where(emotion >= 0, np.isin(emotion, NEGATIVE), events["valence"] < 0)
+
+
+def joined(logs: Iterable[SessionLog]) -> SessionLog:
+    """Logs of one policy, in the order of their customers, as one."""
+    logs = list(logs)
+    if len(logs) == 1:
+        return logs[0]
+    columns = {
+        name: np.concatenate([getattr(log, name) for log in logs])
+        for name in ("events", "camera", "propensity", "probabilities")
+    }
+    truth = {name: np.concatenate([log.truth[name] for log in logs]) for name in logs[0].truth}
+    customers = sum(log.customers for log in logs)
+    return SessionLog(logs[0].policy, logs[0].propensity_kind, customers, **columns, truth=truth)
+
+
+def rollout(policy: Policy | StatePolicy, shop: Shop, *, customers: int, seed: int, **options: Any) -> SessionLog:
+    """The log of `customers` whole lives, all at once; options as of `stream`.  For many customers use `stream`."""
+    return joined(stream(policy, shop, customers=customers, seed=seed, **options))
 
 
 def value_per_customer(
@@ -128,13 +199,16 @@ def value_per_customer(
     discount_per_day: float = 1.0,
 ) -> float:
     """Mean money per customer, undiscounted unless told, without keeping a log: what tuning maximises."""
-    lives = shop.customers(customers, seed, split)
-    total, alive = 0.0, np.arange(customers)
-    while len(alive):
-        actions = np.zeros(customers, np.int64)
-        actions[alive] = decide(policy, lives, alive).action
-        weight = discount_per_day ** lives.state.customers["day"][alive]
-        lives.step(actions)
-        total += float((weight * lives.state.events["reward"][alive]).sum())
-        alive = alive[~lives.done[alive]]
+    total = 0.0
+    for first in range(0, customers, BATCH):
+        number = min(BATCH, customers - first)
+        lives = shop.customers(number, seed, split, first=first)
+        alive = np.arange(number)
+        while len(alive):
+            actions = np.zeros(number, np.int64)
+            actions[alive] = decide(policy, lives, alive).action
+            weight = discount_per_day ** lives.state.customers["day"][alive]
+            lives.step(actions)
+            total += float((weight * lives.state.events["reward"][alive]).sum())
+            alive = alive[~lives.done[alive]]
     return total / customers

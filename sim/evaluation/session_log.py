@@ -3,15 +3,19 @@
 What a policy could know stands under plain names; the hidden truth stands under `true_*`, for analysis only.
 `reward` is the sum of the money terms, booked to the opportunity that caused them; `received` is what the agent was rewarded
 with at that step.  They differ where purchases are paid late (`delay` days; `pending`: not yet at the next opportunity) or are
-`returned`.  `propensity` is the probability of the executed action; `action_probability_<i>` that of every action (0 = hold back).
+`returned`, or where affect has a price in training: `affect_term` is the part of `received` that is no money.  `propensity` is
+the probability of the executed action; `action_probability_<i>` that of every action (0 = hold back).  `true_best_action` is the
+best for that opportunity alone, and `true_immediate_regret` what the executed one is expected to earn less (money).
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +26,14 @@ from sim.evaluation.rollout import SessionLog
 from sim.shop.types import OTHER, SELF
 from sim.shop.world import Shop
 
+PART_ROWS = 5_000_000  # of one file; some hundreds of megabytes
+
 _RECOGNISED = ("unknown", "self", "other")
 _PLAIN = ("customer", "step", "day", "visit", "requested", "action")
 _FLAGS = ("clicked", "bought", "pending", "returned", "opted_out", "lapsed", "terminated", "truncated")
-_MONEY = ("reward", "margin", "click_value", "push_cost", "opt_out_cost", "refund", "received", "price")
+_MONEY = ("reward", "margin", "click_value", "push_cost", "opt_out_cost", "refund", "received", "affect_term", "price")
 _TRUTH = (
-    "valence", "arousal", "mood", "expectation", "fatigue", "budget", "price_sensitivity", "relevance", "satiation",
+    "valence", "arousal", "valence_shift", "mood", "expectation", "fatigue", "budget", "price_sensitivity", "relevance", "satiation",
     "click_probability", "purchase_probability", "opt_out_probability",
 )  # fmt: skip
 
@@ -82,31 +88,70 @@ def to_table(log: SessionLog, shop: Shop) -> pa.Table:
     columns["true_mask"] = pa.array(e["masked"].astype(bool))
     columns["true_enrolled"] = pa.array(e["enrolled"].astype(bool))
     columns |= {f"true_{name}": pa.array(e[name].astype(np.float32)) for name in _TRUTH}
+    columns |= {name: pa.array(column) for name, column in log.truth.items()}
     return pa.table(columns)
 
 
+class SessionWriter:
+    """Writes logs, batch by batch and policy by policy, in memory that does not grow with them; use with `with`.
+
+    `path` becomes a Parquet file, or, beyond `part_rows` rows, a folder of that name with files `part-00000.parquet`, ...,
+    which every reader of Parquet takes for one table.  It appears by rename when the `with` block ends well, else not at all.
+    """
+
+    def __init__(self, path: Path, shop: Shop, part_rows: int = PART_ROWS):
+        self.path, self.shop, self.part_rows = Path(path), shop, part_rows
+        self.rows = 0
+        self._schema: pa.Schema | None = None
+        self._parts: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._room = 0
+
+    def __enter__(self) -> SessionWriter:
+        self._folder = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}-"))
+        return self
+
+    def write(self, log: SessionLog) -> None:
+        """Append a log; it needs its decisions."""
+        table = to_table(log, self.shop)
+        if self._schema is None:
+            shop = self.shop
+            metadata = {b"shop_digest": shop.digest.encode(), b"labels": "\x1f".join(shop.catalog.names).encode()}
+            self._schema = table.schema.with_metadata(metadata)
+        if self._writer is None or self._room < len(table):
+            self._close_part()
+            self._parts.append(self._folder / f"part-{len(self._parts):05d}.parquet")
+            self._writer = pq.ParquetWriter(self._parts[-1], self._schema, compression="zstd")
+            self._room = self.part_rows
+        self._writer.write_table(table.cast(self._schema))
+        self._room -= len(table)
+        self.rows += len(table)
+
+    def _close_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            with open(self._parts[-1], "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(self._parts[-1], 0o644)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._close_part()
+            if kind is None and self._parts:
+                if self.path.is_dir():
+                    shutil.rmtree(self.path)
+                os.chmod(self._folder, 0o755)
+                os.replace(self._parts[0] if len(self._parts) == 1 else self._folder, self.path)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
 def write_sessions(path: Path, logs: Iterable[SessionLog], shop: Shop) -> int:
-    """Write the logs of several policies to one Parquet file, published by rename; returns the number of rows."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    rows, writer = 0, None
-    try:
+    """Write the logs of several policies, published by rename; returns the number of rows (see `SessionWriter`)."""
+    with SessionWriter(path, shop) as writer:
         for log in logs:
-            table = to_table(log, shop)
-            if writer is None:
-                metadata = {b"shop_digest": shop.digest.encode(), b"labels": "\x1f".join(shop.catalog.names).encode()}
-                schema = table.schema.with_metadata(metadata)
-                writer = pq.ParquetWriter(temporary, schema, compression="zstd")
-            writer.write_table(table.cast(schema))
-            rows += len(table)
-        if writer is not None:
-            writer.close()
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return rows
+            writer.write(log)
+    return writer.rows

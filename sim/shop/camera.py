@@ -32,6 +32,7 @@ CENTRES = np.vstack(
     [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
 )  # (7, 2) valence, arousal
 NEUTRAL = 6
+NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect
 FEATURES = 11  # emotion (7), mask, face, known, similarity
 
 

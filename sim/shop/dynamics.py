@@ -19,7 +19,7 @@ from sim.shop.population import draw_traits
 from sim.shop.random_streams import PURCHASE, RESPONSE, RETURN, normals, uniforms
 from sim.shop.refunds import refund_probability, refund_wait
 from sim.shop.returning import next_gap
-from sim.shop.reward import settle
+from sim.shop.reward import affect_term, settle
 from sim.shop.satiation import rebound, satiate
 from sim.shop.settlement import await_money, settle_due
 from sim.shop.taste import drift_taste, drifts
@@ -129,6 +129,7 @@ def step(world, lives, i, seed, split, requested):
         z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
         drift(p, customer, surprise, gap, z_valence, z_arousal)
         recover(p, customer, gap)
+    received += affect_term(p, customer, event)
     customer.opportunity += 1
     customer.day += gap
     event.gap, event.lapsed = gap, gap > p.lapse_days

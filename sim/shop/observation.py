@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.shop import camera, till
 from sim.shop.compiled import woven
+from sim.shop.parameters import ShopError
 from sim.shop.types import OTHER, UNKNOWN
 
 _START = camera.FEATURES
@@ -45,6 +46,25 @@ def feature_names(label_names: tuple[str, ...], emotions: tuple[str, ...]) -> li
         else:
             names += [f"{name}/{label}" for label in label_names]
     return names
+
+
+def check_observation(observation: np.ndarray, layout: dict[str, tuple[int, int]]) -> None:
+    """Every number of observation (N, O) finite and within [-BOUND, BOUND].
+
+    Raises
+    ------
+    ShopError
+        Names the row, the part of the observation, the number and the allowed range.
+    """
+    low, high = (float(f(observation, initial=0.0)) for f in (np.min, np.max))  # a NaN makes both NaN
+    if -BOUND <= low and high <= BOUND:
+        return
+    row, column = (int(i) for i in np.argwhere(~(np.abs(observation) <= BOUND))[0])
+    part = next(name for name, (start, stop) in layout.items() if start <= column < stop)
+    raise ShopError(
+        f"the observation of customer row {row}, part {part!r} (number {column}) is {observation[row, column]}; it must be "
+        f"finite and from {-BOUND:g} to {BOUND:g}. The catalog, the gallery or a parameter holds an absurd number"
+    )
 
 
 @woven

@@ -114,6 +114,8 @@ class RewardParams:
     push_price: float = value(0, 1e6, "money per push")
     opt_out_price: float = value(0, 1e6, "money per opt-out")
     click_price: float = value(-1e6, 1e6, "money per click, usually 0")
+    affect_price: float = value(0, 1e6, "money per unit of valence and opportunity, in training only; 0 = off")
+    affect_floor: float = value(-2, 2, "valence relative to home that the affect price is charged against")
 
 
 @dataclasses.dataclass

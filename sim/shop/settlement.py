@@ -4,7 +4,7 @@ The log books every term to the opportunity that caused it, at once; the agent's
 when it falls due.  A payment or refund that falls due on or before the day of the next opportunity belongs to the reward of
 the step that leads there; what is still open when the episode ends is settled with its last step.  So over an episode
 
-    sum of the agent's rewards = sum of the logged rewards
+    sum of the agent's rewards = sum of the logged rewards    (+ the affect terms, where they have a price: `sim.shop.reward`)
 
 Each customer has room for `CAPACITY` open items; one more settles the earliest of them at once.
 """

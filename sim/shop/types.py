@@ -103,6 +103,7 @@ EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth befo
         ("refund", np.float64),  # margin and handling lost by a return, booked to the purchase that is returned
         ("reward", np.float64),  # sum of the terms this opportunity caused, whenever they are paid
         ("received", np.float64),  # what the agent was rewarded with at this step
+        ("affect_term", np.float64),  # the part of it that is no money (`affect_price`)
         ("price", np.float64),  # paid by the customer, 0 without a purchase; given back where `returned`
         ("delay", np.float32),  # days from click-through to payment
         ("pending", np.uint8),  # the purchase was not yet paid at the next opportunity
@@ -112,6 +113,7 @@ EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth befo
         ("enrolled", np.uint8),
         ("valence", np.float32),
         ("arousal", np.float32),
+        ("valence_shift", np.float32),  # valence after the opportunity minus home valence
         ("mood", np.float32),
         ("expectation", np.float32),
         ("fatigue", np.float32),

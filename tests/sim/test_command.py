@@ -31,6 +31,10 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("seed=abc", "seed: Value 'abc' of type 'str' could not be converted to Integer"),
         ("seed=-1", "seed=-1 is out of range"),
         ("evaluate.customers=0", "evaluate.customers=0 is out of range"),
+        ("evaluate.oracles=[delphi]", "'delphi' is no oracle; choose from myopic, priced, planning, exact"),
+        ("evaluate.oracles=[exact]", "only the twin can be solved exactly; use env=twin"),
+        ("evaluate.log=some", "evaluate.log=some is unknown; choose auto, all, none, or how many customers"),
+        ("env.reward.affect_price=-1", "env.reward.affect_price = -1.0 is out of range; allowed is 0 to"),
         ("env.choice.taste_weight=99", "env.choice.taste_weight = 99.0 is out of range; allowed is 0 to 20"),
         ("env.choice.taste_wait=1", "did you mean 'taste_weight'"),
         ("camera.noise=2", "camera.noise = 2.0 is out of range; allowed is 0 to 1"),
@@ -98,12 +102,21 @@ def test_a_run_writes_its_contract(tiny_run):
     assert frame.groupby("policy", observed=True)["customer"].nunique().to_dict() == dict.fromkeys(summary["policies"], 200)
     sums = frame.groupby("policy", observed=True)["reward"].sum() / 200
     assert sums["linucb"] == pytest.approx(values["linucb"])
+    assert set(summary["oracles"]) == {"myopic_oracle", "priced_oracle"} and summary["log"] == {"customers": 200, "of": 200}
+    regret = summary["regret"]["linucb"]["priced_oracle"]["value_per_customer"]
+    assert regret["mean"] == pytest.approx(summary["oracles"]["priced_oracle"]["value_per_customer"]["mean"] - values["linucb"])
+    mean = frame.loc[frame["policy"] == "linucb", "true_immediate_regret"].mean()
+    assert summary["policies"]["linucb"]["immediate_regret"]["mean"] == pytest.approx(mean) and mean > 0
+    emotions = summary["guard_rails"]["by_emotion"]["linucb"]
+    assert sum(row["opportunities"] for row in emotions.values()) == (frame["policy"] == "linucb").sum()
+    assert {"true_best_action", "true_negative_affect", "true_valence_shift", "affect_term"} <= set(frame)
     assert (run / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
     assert (run / ".hydra" / "config.yaml").exists() and (run / "policies" / "linucb").is_dir()
 
 
 def test_a_run_prints_the_table_and_what_to_type_next(tiny_run):
     _, _, done = tiny_run
+    assert "priced_oracle*" in done.stdout and "guard rails" in done.stdout
     assert "linucb - random" in done.stdout and "make ui" in done.stdout and "Traceback" not in done.stderr
 
 

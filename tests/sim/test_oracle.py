@@ -163,7 +163,7 @@ def test_living_through_a_log_again_gives_each_decision_an_expected_reward_that_
     log = rollout(UniformPolicy(), shop, customers=1500, seed=8)
     columns = immediate_regret(log, shop, seed=8)
     assert all(column.shape == (len(log.events),) for column in columns.values())
-    assert (columns["true_regret"] >= 0).all() and (columns["true_best_expected_reward"] >= 0).all()
+    assert (columns["true_immediate_regret"] >= 0).all() and (columns["true_best_expected_reward"] >= 0).all()
     surprise = mean_interval(log.events["reward"] - columns["true_expected_reward"], level=0.999)
     print("drawn minus expected reward", surprise)
     assert surprise["low"] < 0 < surprise["high"] and half(surprise) < 0.05
@@ -180,7 +180,7 @@ def test_living_through_a_log_again_gives_each_decision_an_expected_reward_that_
 
 def test_immediate_regret_is_0_for_the_myopic_oracle_and_positive_for_who_plans_or_guesses(shop):
     regret = {
-        policy.name: immediate_regret(rollout(policy, shop, customers=300, seed=4), shop, seed=4)["true_regret"].mean()
+        policy.name: immediate_regret(rollout(policy, shop, customers=300, seed=4), shop, seed=4)["true_immediate_regret"].mean()
         for policy in (MyopicOracle(), PricedOracle(), UniformPolicy(), ConstantPolicy(0, name="hold_back"))
     }
     print({name: round(float(x), 3) for name, x in regret.items()})

@@ -109,7 +109,7 @@ def immediate_regret(log: SessionLog, shop: Shop, *, seed: int, split: str = "ev
     -------
     true_best_expected_reward : of the best allowed action, holding back (0) included.
     true_expected_reward : of the executed action.
-    true_regret : their difference, never negative.
+    true_immediate_regret : their difference, never negative.
 
     Raises
     ------
@@ -124,4 +124,4 @@ def immediate_regret(log: SessionLog, shop: Shop, *, seed: int, split: str = "ev
         own[where] = reward[np.arange(len(rows)), log.events["action"][where]]
 
     replay(log, shop, seed, split, look)
-    return {"true_best_expected_reward": best, "true_expected_reward": own, "true_regret": best - own}
+    return {"true_best_expected_reward": best, "true_expected_reward": own, "true_immediate_regret": best - own}
