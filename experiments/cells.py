@@ -27,18 +27,26 @@ import numpy as np
 from experiments.command import Settings
 
 FORMAT = 1
-QUANTITIES = ("value", "purchases", "clicks", "pushes", "opportunities", "days", "opted_out", "lapsed")
+QUANTITIES = (
+    "value", "purchases", "clicks", "pushes", "opportunities", "days", "opted_out", "lapsed", "own_valence", "own_mood",
+    "valence_shift", "negative_opportunities", "negative_pushes", "negative_purchases", "negative_opt_outs",
+)  # fmt: skip
 EVALUATION_SEED = 10_000  # as evaluate.seed of conf/config.yaml
-TUNE = (2000, 20_000)  # customers and seed for caps and charges: training faces, as tune of conf/config.yaml
+TUNE_SEED = 20_000
+TUNE = (2000, TUNE_SEED)  # customers and seed for caps and charges: training faces, as tune of conf/config.yaml
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One way to deploy a trained policy: shop overrides added to those of its training; argmax instead of sampling."""
+    """One way to deploy a trained policy: shop overrides added to those of its training; argmax instead of sampling.
+
+    `tune`: on tuning customers (training faces) instead of evaluation customers, for what is chosen and not reported.
+    """
 
     name: str
     shop: tuple[str, ...] = ()
     deterministic: bool = False
+    tune: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +120,9 @@ def plan(question: str, arms: Sequence[Arm], settings: Settings) -> list[Cell]:
         for arm in arms:
             agent = OmegaConf.to_container(agent_config(arm.agent), resolve=True)
             trained = digest([FORMAT, agent, shops[arm.shop], seed, settings.steps, TUNE])
-            deployed = [[e.name, shops[(*arm.shop, *e.shop)], e.deterministic] for e in arm.evaluations]
+            deployed = [
+                [e.name, shops[(*arm.shop, *e.shop)], e.deterministic, *(["tune"] if e.tune else [])] for e in arm.evaluations
+            ]
             evaluated = digest([trained, deployed, settings.customers, EVALUATION_SEED])
             policy = out / "policies" / f"{arm.agent}-{trained}"
             path = out / question / "cells" / f"{arm.name}-s{seed}-{evaluated}.npz"
@@ -152,11 +162,13 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
         world = load_shop((*cell.arm.shop, *evaluation.shop))
         if hasattr(agent, "deterministic"):
             agent.deterministic = evaluation.deterministic
-        log = rollout(agent, world, customers=cell.customers, seed=EVALUATION_SEED)
+        split, seed = ("tune", TUNE_SEED) if evaluation.tune else ("evaluate", EVALUATION_SEED)
+        log = rollout(agent, world, customers=cell.customers, seed=seed, split=split)
         totals = per_customer(log, 1.0)
         arrays |= {f"{evaluation.name}/{name}": totals[name] for name in QUANTITIES}
-        first = np.searchsorted(log.events["customer"], np.arange(cell.customers))
-        arrays["face"] = log.events["person"][first].astype(np.int64)
+        if not evaluation.tune:
+            first = np.searchsorted(log.events["customer"], np.arange(cell.customers))
+            arrays["face"] = log.events["person"][first].astype(np.int64)
     write_cell(cell.path, arrays)
     return time.monotonic() - started
 
