@@ -1,4 +1,4 @@
-"""SB3's actor-critic policy with action masks, for the unchanged PPO of Stable-Baselines3.
+"""SB3's actor-critic policy with action masks: what our own PPO is held against, for the unchanged PPO of SB3.
 
 The observation carries the mask in its last K + 1 numbers (see `SB3VecEnv`). It is taken off before the networks, and
 masked logits are replaced by -1e8 wherever a distribution is formed, in rollouts and in updates alike (invalid action

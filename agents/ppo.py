@@ -1,7 +1,9 @@
 """Proximal policy optimisation on the batched shop: the agent that plans for the customer's whole life.
 
-PPO (Schulman et al. 2017, arXiv:1707.06347) as Stable-Baselines3 implements it, with masked logits (`masked_policy`),
-fed by one batched environment (`sb3_vec_env`). What departs from SB3's defaults, and why:
+PPO (Schulman et al. 2017, arXiv:1707.06347) with masked logits on one batched environment: rollouts (`rollout_buffer`),
+two small tanh networks (`actor_critic`) and an update whose gradient is written out (`ppo_update`). It is the algorithm of
+Stable-Baselines3, against which each part is tested: the same rollout, first weights and minibatches give the same weights.
+What departs from SB3's default settings, and why:
 
     gamma .97 a step       about 33 opportunities ahead, the length of a life. SB3 discounts every step alike, while
                            the money of the shop is discounted by day: within a visit no time passes, between visits
@@ -12,13 +14,12 @@ fed by one batched environment (`sb3_vec_env`). What departs from SB3's defaults
     normalisation
     learning rate -> 0     linearly, so that the last updates average instead of wander
 
-SB3 draws from the global generators of Python, NumPy and torch. `learn` seeds them and puts their former state back,
-so equal seeds give equal weights bit for bit on one machine and nobody else's randomness changes.
+All draws come from one generator of the agent's seed: equal seeds give equal weights bit for bit on one machine,
+whatever the number of threads.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class PPOAgent(Agent):
     deterministic : bool
         Act by argmax.
     torch_threads : int >= 1
-        Threads of torch while learning; restored afterwards.
+        Threads that share a minibatch, in blocks of 1,024 transitions; the result does not depend on them.
     total_steps, num_envs : int
         Interactions (rounded up to whole updates), and lanes of the learning environment.
     **runtime
@@ -78,7 +79,7 @@ class PPOAgent(Agent):
                  final_learning_rate: float = 0.02, gamma: float = 0.97, gae_lambda: float = 0.9, n_steps: int = 32,
                  batch_size: int = 4096, n_epochs: int = 6, clip_range: float = 0.2, ent_coef: float = 0.005,
                  vf_coef: float = 0.5, max_grad_norm: float = 0.5, reward_scale: float = 0.2,
-                 deterministic: bool = False, torch_threads: int = 1, total_steps: int = 1_500_000,
+                 deterministic: bool = False, torch_threads: int = 2, total_steps: int = 1_500_000,
                  num_envs: int = 512, **runtime: Any) -> None:
         super().__init__(total_steps=total_steps, num_envs=num_envs, **runtime)
         self.net_arch = tuple(int(self._at_least("net_arch", units, 1)) for units in net_arch)
@@ -114,47 +115,46 @@ class PPOAgent(Agent):
         if update % self.batch_size:
             raise AgentConfigError(f"agent {self.name}: batch_size {self.batch_size} must divide num_envs * n_steps = "
                                    f"{env.num_envs} * {self.n_steps} = {update}.")
-        with _seeded_torch(self.seed, self.torch_threads):
+        with _torch_threads(1):     # operations of a tenth of a millisecond; threads share blocks of rows instead
             self.actor_ = self._train(env, max(update, self.budget(steps)), report)
 
     def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Actor:
-        from agents.batched_ppo import BatchedPPO
-        from agents.masked_policy import MaskedActorCriticPolicy
-        from agents.sb3 import Logger
-        from agents.sb3_vec_env import SB3VecEnv
+        from agents.ppo_update import Coefficients, PPOUpdate
+        from agents.rollout_buffer import RolloutBuffer
 
-        lanes = SB3VecEnv(env, self.reward_scale)
-        clock = [time.perf_counter(), 0]
+        rng = np.random.default_rng(self.seed)
+        model = self._model(rng)
+        coefficients = Coefficients(self.clip_range, self.vf_coef, self.ent_coef, self.max_grad_norm)
+        rollout = RolloutBuffer(env, model, self.n_steps, self.reward_scale, self.seed)
+        size, done, clock = env.num_envs * self.n_steps, 0, time.perf_counter()
+        with PPOUpdate(model, coefficients, self.batch_size, self.torch_threads) as update:
+            while done < steps:
+                rollout.collect(rng, self.gamma)
+                done += size
+                rate = self._learning_rate_at(done / steps)
+                transitions = rollout.transitions(self.gamma, self.gae_lambda)
+                losses = update.run(transitions, (rng.permutation(size) for _ in range(self.n_epochs)), rate)
+                if not np.isfinite(losses["loss"]) or not bool(model.flat.isfinite().all()):
+                    raise DivergedError(f"agent {self.name}: the loss is no longer finite after {done:,} steps; lower "
+                                        f"agent.learning_rate (now {self.learning_rate:g}) or agent.reward_scale.")
+                metrics = {f"train/{key}": value for key, value in losses.items()} | rollout.statistics()
+                metrics["train/learning_rate"] = rate
+                metrics["train/explained_variance"] = transitions.explained_variance()
+                metrics["rollout/fps"] = size / max(time.perf_counter() - clock, 1e-9)
+                clock = time.perf_counter()
+                self.actor_ = model.actor()         # so that a report may evaluate the policy as it stands
+                self._report(report, done, metrics)
+        return model.actor()
 
-        def after_update(model: BatchedPPO) -> None:
-            logged = model.logger.name_to_value
-            metrics = {key: float(value) for key, value in logged.items() if key.startswith("train/")}
-            metrics["train/entropy"] = -metrics.pop("train/entropy_loss")
-            metrics["train/learning_rate"] = model.policy.optimizer.param_groups[0]["lr"]
-            if not np.isfinite(metrics["train/loss"]) or not all(
-                    bool(weight.isfinite().all()) for weight in model.policy.parameters()):
-                raise DivergedError(f"agent {self.name}: the loss is no longer finite after {model.num_timesteps:,} "
-                                    f"steps; lower agent.learning_rate (now {self.learning_rate:g}) or "
-                                    f"agent.reward_scale.")
-            now = time.perf_counter()
-            metrics |= lanes.statistics()
-            metrics["rollout/fps"] = (model.num_timesteps - clock[1]) / max(now - clock[0], 1e-9)
-            clock[:] = [now, model.num_timesteps]
-            self.actor_ = _actor_of(model.policy)       # so that a report may evaluate the policy as it stands
-            self._report(report, model.num_timesteps, metrics)
+    def _model(self, rng: np.random.Generator) -> Any:
+        """The untrained networks."""
+        from agents.actor_critic import ActorCritic
 
-        low = self.final_learning_rate
-        model = BatchedPPO(
-            MaskedActorCriticPolicy, lanes, after_update=after_update,
-            # left: 1 -> 0, and a little below in the last update, which may reach beyond the budget
-            learning_rate=lambda left: self.learning_rate * max(low + (1 - low) * left, 0.0),
-            n_steps=self.n_steps, batch_size=self.batch_size, n_epochs=self.n_epochs, gamma=self.gamma,
-            gae_lambda=self.gae_lambda, clip_range=self.clip_range, ent_coef=self.ent_coef, vf_coef=self.vf_coef,
-            max_grad_norm=self.max_grad_norm, seed=self.seed, device="cpu",
-            policy_kwargs={"net_arch": list(self.net_arch), "optimizer_kwargs": {"eps": 1e-5, "fused": True}})
-        model.set_logger(Logger(folder=None, output_formats=[]))            # SB3's default makes a temporary folder
-        model.learn(steps, log_interval=None)         # type: ignore[arg-type]  # None: no logs of SB3's own
-        return _actor_of(model.policy)
+        return ActorCritic(self.observation_size, self.num_actions, self.net_arch, rng)
+
+    def _learning_rate_at(self, share: float) -> float:
+        """After `share` of the budget, which the last update may exceed."""
+        return self.learning_rate * max(1 - (1 - self.final_learning_rate) * share, 0.0)
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         probabilities = self._need("actor_").probabilities(observation, action_mask)
@@ -177,25 +177,14 @@ class PPOAgent(Agent):
         return value
 
 
-def _actor_of(policy: Any) -> Actor:
-    """The policy network of an SB3 actor-critic policy, as float64 arrays."""
-    layers = [layer for layer in [*policy.mlp_extractor.policy_net, policy.action_net] if hasattr(layer, "weight")]
-    return Actor(tuple(layer.weight.detach().numpy().T.astype(np.float64, order="C") for layer in layers),
-                 tuple(layer.bias.detach().numpy().astype(np.float64) for layer in layers))
-
-
 @contextmanager
-def _seeded_torch(seed: int, threads: int) -> Iterator[None]:
-    """Seed the global generators SB3 draws from and set torch's threads; put both back at the end."""
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Set the threads of torch's own operations; put them back at the end."""
     import torch
 
-    former = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.set_num_threads(threads)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(former[0])
-            np.random.set_state(former[1])
-            torch.set_num_threads(former[2])
+    former = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)

@@ -16,17 +16,12 @@ if _hidden:
     sys.modules[_TENSORBOARD] = None        # type: ignore[assignment]  # "import" of it raises ImportError
 try:
     from stable_baselines3 import PPO
-    from stable_baselines3.common.buffers import RolloutBuffer
-    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.distributions import Distribution
-    from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-    from stable_baselines3.common.type_aliases import RolloutBufferSamples
     from stable_baselines3.common.vec_env import VecEnv
 finally:
     if _hidden:
         del sys.modules[_TENSORBOARD]
 
-__all__ = ["PPO", "ActorCriticPolicy", "BaseCallback", "BaseFeaturesExtractor", "Distribution", "Logger",
-           "RolloutBuffer", "RolloutBufferSamples", "VecEnv"]
+__all__ = ["PPO", "ActorCriticPolicy", "BaseFeaturesExtractor", "Distribution", "VecEnv"]

@@ -49,20 +49,30 @@ def test_the_learning_curve_has_an_entry_per_update_with_the_metrics_of_training
     assert first["train/learning_rate"] > 0.9 * 3e-3 and last["train/learning_rate"] < 0.1 * 3e-3
 
 
-def test_the_saved_actor_equals_the_torch_network_to_a_millionth(monkeypatch):
-    from agents.batched_ppo import BatchedPPO
+def test_the_saved_actor_equals_the_trained_network_to_a_millionth(monkeypatch):
+    from agents.actor_critic import ActorCritic
+    from agents.ppo_update import masked_log_softmax
 
     models = []
-    monkeypatch.setattr(BatchedPPO, "learn", lambda self, *args, _learn=BatchedPPO.learn, **kwargs: (
-        models.append(self), _learn(self, *args, **kwargs))[1])
+    monkeypatch.setattr(ActorCritic, "actor", lambda self, _actor=ActorCritic.actor: (models.append(self), _actor(self))[1])
     env = HintEnv(num_envs=64, mask_rate=0.2)
     agent = build(PPOAgent, env, **QUICK)
     agent.learn(env, steps=4096)
     observation, mask, _ = views(env, 300)
-    joined = torch.tensor(np.concatenate([observation, mask], axis=1), dtype=torch.float32)
-    with torch.no_grad():
-        expected = models[0].policy.get_distribution(joined).distribution.probs.numpy()
+    model = models[-1]
+    logits = model.logits(torch.from_numpy(observation), model.space(300))
+    expected = masked_log_softmax(logits, torch.from_numpy(mask)).exp().numpy()
     np.testing.assert_allclose(agent.action_probabilities(observation, mask), expected, atol=1e-6)
+
+
+def test_the_learned_weights_do_not_depend_on_the_number_of_threads():
+    env, actors = HintEnv(num_envs=256), []
+    for threads in (1, 2):
+        agent = build(PPOAgent, env, **{**QUICK, "batch_size": 4096, "torch_threads": threads})
+        agent.learn(env, steps=4096)
+        actors.append(agent.actor_)
+    for a, b in zip(actors[0].weights, actors[1].weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_steps_are_rounded_up_to_whole_updates():
@@ -72,7 +82,7 @@ def test_steps_are_rounded_up_to_whole_updates():
     assert agent.learning_curve[-1][0] == 2048 == agent.budget(2048)
 
 
-def test_threads_and_torchs_generator_are_put_back():
+def test_torchs_threads_and_generator_are_left_alone():
     env = HintEnv(num_envs=64)
     threads = torch.get_num_threads()
     torch.manual_seed(4)
@@ -108,9 +118,15 @@ def test_a_batch_that_does_not_divide_the_update_is_refused_with_the_numbers():
         build(PPOAgent, env, **{**QUICK, "batch_size": 300}).learn(env, steps=1024)
 
 
-def test_training_ppo_imports_no_tensorflow():
-    """SB3 would, through torch's TensorBoard; see agents/sb3.py."""
-    code = ("import sys, agents.ppo, agents.batched_ppo, agents.sb3_vec_env; "
+def test_training_ppo_imports_neither_sb3_nor_tensorflow():
+    code = ("import sys, agents.ppo, agents.ppo_update, agents.rollout_buffer; "
+            "assert not {'stable_baselines3', 'tensorflow', 'torch.utils.tensorboard'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=agents.__path__[0] + "/..")
+
+
+def test_sb3_is_imported_without_tensorflow():
+    """It would come through torch's TensorBoard; see agents/sb3.py."""
+    code = ("import sys, agents.masked_policy, agents.sb3_vec_env; "
             "assert 'stable_baselines3' in sys.modules and 'tensorflow' not in sys.modules; "
             "assert 'torch.utils.tensorboard' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=agents.__path__[0] + "/..")
