@@ -21,7 +21,7 @@ AGENT_LIBRARIES = {"gymnasium", "stable_baselines3", "sb3_contrib", "torch", "nu
 
 # Higher may import lower; rooms of the same height do not know each other, except that pages and tracked runs are made
 # from what evaluation measured.  Whatever lies in sim/ itself is a command or a command's helper.
-HEIGHT = {"shop": 0, "envs": 1, "evaluation": 2, "tracking": 3, "replay": 3}
+HEIGHT = {"shop": 0, "envs": 1, "evaluation": 2, "calibration": 3, "tracking": 3, "replay": 3}
 COMMANDS = 4
 
 
