@@ -56,7 +56,7 @@ def fail(error: BaseException) -> int:
     return int(getattr(error, "exit_code", 1))
 
 
-def _check_before_work(config_name: str, arguments: list[str]) -> None:
+def _check_before_work(config_name: str, arguments: list[str], check: Callable[[Any], None]) -> None:
     """Compose and validate once before Hydra makes a run folder; sweeps and Hydra's own flags are left to Hydra."""
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -67,7 +67,7 @@ def _check_before_work(config_name: str, arguments: list[str]) -> None:
     if any(o.is_sweep_override() or (o.key_or_group or "").startswith("hydra") for o in parsed):
         return
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        validate(compose(config_name, arguments))
+        check(compose(config_name, arguments))
 
 
 def _discard_if_empty() -> None:
@@ -79,8 +79,13 @@ def _discard_if_empty() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[str] | None = None) -> int:
-    """Run `task(cfg)` under Hydra and return the exit code."""
+def run_command(
+    task: Callable[[Any], Any],
+    config_name: str,
+    arguments: list[str] | None = None,
+    check: Callable[[Any], None] = validate,
+) -> int:
+    """Run `task(cfg)` under Hydra and return the exit code; `check(cfg)` refuses a wrong configuration before any work."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed with a trace
     # several BLAS threads spin against each other on small matrices (LinUCB: a third of the speed on a busy machine)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -94,7 +99,7 @@ def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[st
 
     def guarded(cfg: Any) -> Any:
         try:
-            validate(cfg)
+            check(cfg)
             return task(cfg)
         except Exception as error:
             if not hasattr(error, "exit_code"):
@@ -104,7 +109,7 @@ def run_command(task: Callable[[Any], Any], config_name: str, arguments: list[st
             return None
 
     try:
-        _check_before_work(config_name, arguments)
+        _check_before_work(config_name, arguments, check)
         sys.argv[1:] = arguments
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
     except (HydraException, OmegaConfBaseException) as error:

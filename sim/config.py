@@ -112,12 +112,36 @@ class RunConfig:
     trusted_targets: list[str] = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass
+class ReferenceConfig:
+    """Policies at normalised scores 0 and 1."""
+
+    low: str | None = None
+    high: str | None = None
+
+
+@dataclasses.dataclass
+class CompareConfig:
+    """What `python -m sim.compare` understands."""
+
+    runs: list[str] = dataclasses.field(default_factory=list)
+    agents: list[str] = dataclasses.field(default_factory=list)
+    seeds: int = MISSING
+    overrides: list[str] = dataclasses.field(default_factory=list)
+    metric: str = MISSING
+    reference: ReferenceConfig = MISSING
+    seed: int = MISSING
+    out: str | None = None
+    tracking: TrackingConfig = MISSING
+
+
 def register_schemas() -> None:
     """Make the schemas known to Hydra under the names that `conf/*.yaml` list first."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
     store.store(name="run_schema", node=RunConfig)
+    store.store(name="compare_schema", node=CompareConfig)
 
 
 def agents_known() -> list[str]:
@@ -176,6 +200,26 @@ def validate(cfg: Any) -> None:
         ("population.loader", cfg.population.loader.get("_target_")),
     ):
         check_target(where, target, cfg.trusted_targets)
+
+
+def validate_compare(cfg: Any) -> None:
+    """Check the settings of a comparison.
+
+    Raises
+    ------
+    ConfigError
+        One sentence that names the setting and what it may be.
+    """
+    if not cfg.runs and not cfg.agents:
+        raise ConfigError(
+            "there is nothing to compare; give runs=[latest] or run folders, or agents=[ppo,linucb] to train now"
+        )
+    known = agents_known()
+    for name in cfg.agents:
+        if name not in known:
+            raise ConfigError(f"agents: {name!r} is no agent; choose from {', '.join(known)}")
+    _within("seeds", cfg.seeds, 1, 1000)
+    _within("seed", cfg.seed, 0, 2**32 - 1)
 
 
 ORACLES = ("myopic", "priced", "planning", "exact")  # sim.evaluation.oracle.references

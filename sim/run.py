@@ -24,6 +24,7 @@ def run(cfg: Any) -> float:
 
     from sim import report, training
     from sim.config import ROOT
+    from sim.evaluation.customers import traits, write_customers
     from sim.evaluation.evaluate import evaluate, logged_customers
     from sim.evaluation.oracle.references import optimum, reference
     from sim.evaluation.rollout import value_per_customer
@@ -103,6 +104,8 @@ def run(cfg: Any) -> float:
             timing["evaluate"], clock = time.monotonic() - clock, time.monotonic()
             upper = {o.name: evaluate(o, shop, customers=customers, **same).totals for o, customers in oracles}
         timing["oracles"] = time.monotonic() - clock
+        everybody = {name: evaluation.totals for name, evaluation in evaluated.items()}
+        write_customers(folder / "customers.parquet", everybody | upper, traits(shop, e.customers, e.seed))
 
         # 5 tell
         references = {
@@ -110,7 +113,7 @@ def run(cfg: Any) -> float:
             for policy in policies[1:]
         }
         report.plot_learning_curve(folder / "learning_curve.png", curve, agent.name, references)
-        results = report.results({name: evaluation.totals for name, evaluation in evaluated.items()}, upper)
+        results = report.results(everybody, upper)
         results["guard_rails"] = {"by_emotion": {name: x.emotion_table() for name, x in evaluated.items()}}
         if "exact" in e.oracles:
             results["optimum"] = {"discounted_value": optimum(shop, discount)}
@@ -121,14 +124,14 @@ def run(cfg: Any) -> float:
             "log": {"customers": logged, "of": e.customers},
             "training_steps": agent.budget(cfg.steps), "deterministic": e.deterministic,
             "propensity_kind": {policy.name: policy.propensity_kind for policy in policies},
-            "tuning": {p.name: p.tuning_ for p in policies if getattr(p, "tuning_", None)},
+            "tuning": {p.name: p.tuning_ for p in policies if getattr(p, "tuning_", None)}, "curve": curve,
             "digests": {"shop": shop.digest, "gallery": gallery.digest, "catalog": shop.catalog.digest},
             "git": git, "versions": versions, "timing": {k: round(v, 2) for k, v in timing.items()}, **results,
         }  # fmt: skip
         report.dump_json(folder / "summary.json", summary)
         tracked.metrics(report.flat_metrics(results))
         tracked.metrics({f"timing/{k}": v for k, v in timing.items()})
-        for artifact in ("summary.json", "sessions.parquet", "learning_curve.png"):
+        for artifact in ("summary.json", "customers.parquet", "sessions.parquet", "learning_curve.png"):
             if (folder / artifact).exists():  # evaluate.log=none leaves no log
                 tracked.artifact(folder / artifact)
         tracked.artifact(folder / ".hydra", "config")
