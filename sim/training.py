@@ -95,11 +95,18 @@ def train(
         total=budget, desc=f"train {policy.name}", unit="step", unit_scale=True, disable=budget == 0, file=sys.stderr
     ) as bar:
 
+        def now() -> float | None:
+            try:
+                return value_per_customer(policy, shop, customers=CURVE_CUSTOMERS, seed=seed)
+            except Exception as error:
+                if type(error).__name__ != "NotTrainedError":  # sim imports no agents
+                    raise
+                return None  # popularity decides nothing before its log is complete
+
         def note(step: int, metrics: dict[str, float]) -> None:
             nonlocal next_point
             bar.update(min(step, budget) - bar.n)
-            if with_curve and step >= next_point * budget:
-                value = value_per_customer(policy, shop, customers=CURVE_CUSTOMERS, seed=seed)
+            if with_curve and step >= next_point * budget and (value := now()) is not None:
                 curve.append((step, value))
                 metrics = metrics | {"learning/value_per_customer": value}
                 bar.set_postfix_str(f"value {value:.2f} a customer")
@@ -115,4 +122,6 @@ def train(
             evaluate=lambda agent: value_per_customer(agent, shop, customers=customers, seed=seed),
         )
         bar.update(budget - bar.n)
+        if with_curve and not curve and (value := now()) is not None:
+            curve.append((budget, value))
     return Trained(policy, time.monotonic() - started, curve)
