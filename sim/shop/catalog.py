@@ -26,7 +26,11 @@ CATALOG = np.dtype(
 )
 
 _DEFAULTS = {"appeal": 0.0, "tone_valence": 0.0, "tone_arousal": 0.0, "care": 0.1, "pressure": 0.0}
-_RANGES = {"tone_valence": (-1, 1), "tone_arousal": (-1, 1), "care": (-1, 1), "pressure": (0, 1)}
+_RANGES = {
+    "price": (-1e9, 1e9), "margin": (-1e9, 1e9), "appeal": (-20, 20),  # money; logit.  Observations stay within their bound
+    "tone_valence": (-1, 1), "tone_arousal": (-1, 1), "care": (-1, 1), "pressure": (0, 1),
+}  # fmt: skip
+_TASTE_RANGE = (-1e6, 1e6)
 _TASTE_DIMENSIONS = 4  # where the file gives no taste columns
 REFERENCE_MEDIAN_PRICE = 17.5  # median price of the default catalog, to which the scenarios' money is stated
 
@@ -91,9 +95,9 @@ def read_catalog(path: str | Path) -> Catalog:
             result = float(text)
         except ValueError:
             result = math.nan
-        low, high = _RANGES.get(column, (-math.inf, math.inf))
-        if not math.isfinite(result) or not low <= result <= high:
-            allowed = "a finite number" if math.isinf(low) else f"a number from {low} to {high}"
+        low, high = _RANGES.get(column, _TASTE_RANGE)
+        if not low <= result <= high:  # a NaN is in no range
+            allowed = f"a finite number of at most {high:g}" if high > 1e3 else f"a number from {low} to {high}"
             raise ShopError(f"catalog.path={path}, line {line}: {column} is {text!r}; give {allowed}")
         return result
 

@@ -100,6 +100,33 @@ def _cells(allowed: np.ndarray, persons: np.ndarray, person_of, masked, labelled
     )
 
 
+def _check_features(camera: pd.DataFrame, opaque: bool) -> None:
+    """Refuse numbers that no perception gives: they would reach every observation."""
+    face = (camera["status"] == "face").to_numpy()
+    emotions = [f"emotion_{e}" for e in EMOTIONS]
+    identified = [(s, camera[f"identity{s}"].notna().to_numpy()) for s in ("", "_unenrolled") if f"identity{s}" in camera]
+    # column, rows where it is needed, may it be null, lowest, highest
+    rules = [(name, face, False, 0.0, 1.0) for name in emotions] + [("mask_probability", face, True, 0.0, 1.0)]
+    rules += [(f"similarity{s}", face & rows, True, -1.0, 1.0) for s, rows in identified if f"similarity{s}" in camera]
+    for name, rows, nullable, low, high in rules:
+        x = camera[name].to_numpy(np.float64)
+        slack = 1e-3  # float16 exports, rounding
+        wrong = rows & ~((x >= low - slack) & (x <= high + slack)) & ~(np.isnan(x) & nullable)
+        if wrong.any():
+            _refuse(camera, opaque, int(np.flatnonzero(wrong)[0]), name, f"is {{}}; it must be from {low:g} to {high:g}")
+    total = camera[emotions].to_numpy(np.float64).sum(1)
+    wrong = face & (np.abs(total - 1.0) > 0.01)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        _refuse(camera, opaque, i, "emotion_*", f"sum to {total[i]:g}; the seven probabilities must sum to 1")
+
+
+def _refuse(camera: pd.DataFrame, opaque: bool, row: int, name: str, what: str) -> None:
+    which = f"picture {row}" if opaque else f"picture {camera['image'][row]}"  # names of real people stay out of messages
+    told = what.format(camera[name][row]) if name in camera else what
+    raise ShopError(f"population.gallery: {which}: {name} {told}; extract the feature table again")
+
+
 def build_gallery(table: pd.DataFrame, evaluation_share: float, seed: int, opaque: bool) -> Gallery:
     """Arrange a gallery feature table (see `perception.gallery`) for the shop.
 
@@ -113,7 +140,8 @@ def build_gallery(table: pd.DataFrame, evaluation_share: float, seed: int, opaqu
     Raises
     ------
     ShopError
-        Columns are missing, or fewer than two persons have at least two camera pictures.
+        Columns are missing, fewer than two persons have at least two camera pictures, or a feature of a face is no finite
+        number in its range (named by picture and column).
     """
     lacking = [c for c in (*_NEEDED, *(f"emotion_{e}" for e in EMOTIONS)) if c not in table.columns]
     if lacking:
@@ -129,6 +157,7 @@ def build_gallery(table: pd.DataFrame, evaluation_share: float, seed: int, opaqu
             "each with pictures beyond those enrolled"
         )
     camera = camera[camera["person"].isin(names)].reset_index(drop=True)
+    _check_features(camera, opaque)
     index = {name: i for i, name in enumerate(names)}
     person_of = camera["person"].map(index).to_numpy(np.int32)
     face = (camera["status"] == "face").to_numpy()

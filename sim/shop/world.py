@@ -12,7 +12,8 @@ from sim.shop.camera import FEATURES
 from sim.shop.catalog import Catalog
 from sim.shop.gallery import Gallery
 from sim.shop.lives import LiveCustomers
-from sim.shop.observation import observation_layout, observation_size
+from sim.shop.observation import check_observation, observation_layout, observation_size
+from sim.shop.parameters import ShopError
 from sim.shop.till import record_size
 from sim.shop.types import World
 
@@ -96,6 +97,8 @@ class Shop:
         """The same shop with some parameters changed (for tests and experiments)."""
         params = self.params.copy()
         for name, number in changes.items():
+            if name not in (params.dtype.names or ()) or not np.isfinite(number):
+                raise ShopError(f"with_params({name}={number}): give a parameter of the shop a finite number")
             params[name] = number
         return with_typical_records(dataclasses.replace(self, params=params))
 
@@ -124,4 +127,5 @@ def with_typical_records(shop: Shop) -> Shop:
         lives.step(np.argsort(~allowed, axis=1, kind="stable")[np.arange(rows), action])
         due = (moment >= t) & ~lives.done
         table[due] = lives.state.record[due]
+        check_observation(lives.observation, shop.layout)  # before anybody trains on nonsense
     return dataclasses.replace(shop, typical=np.ascontiguousarray(table))
