@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
     from experiments.gaps import Estimate
     from experiments.study import Arm, Results
+    from sim.evaluation.statistics import Interval
 
 QUESTION = "affect_floor"
 PRICES = (0, 3, 10, 30)  # lambda, money per unit of valence and opportunity; a life earns some .5 money per opportunity
 BASELINES = ("hold_back", "popularity", "random")
 CAMERA = tuple(f"camera.{channel}=perceived" for channel in ("emotion", "identity", "mask"))
 HEADER = [
-    "policy", "value per customer", "valence of life", "against hold_back", "shift on tuning customers", "keeps the floor",
-    "push rate", "buys in neg. affect", "pushes in neg. affect", "opt-out",
+    "policy", "value", "valence of life - hold_back's", "shift - hold_back's (tuning)", "floor", "push rate", "buys neg.",
+    "pushes neg.", "opt-out",
 ]  # fmt: skip
 
 
@@ -60,6 +61,15 @@ def shift(results: Results, arm: str, evaluation: str = "tune") -> float:
     return float(t["valence_shift"].sum() / t["opportunities"].sum())
 
 
+def shift_against(results: Results, arm: str, reference: str, evaluation: str = "tune") -> Interval:
+    """Paired difference of the mean shift, with its interval over customers (seeds averaged per customer)."""
+    from sim.evaluation.statistics import paired_interval, ratio_influence
+
+    parts = (results.totals[a][evaluation] for a in (arm, reference))
+    first, second = (ratio_influence(t["valence_shift"].mean(0), t["opportunities"].mean(0)) for t in parts)
+    return paired_interval(first, second)
+
+
 def chosen_price(shifts: dict[float, float], floor: float) -> float | None:
     """The smallest price whose policy keeps the floor; None where none does."""
     return next((price for price in sorted(shifts) if shifts[price] >= floor), None)
@@ -83,12 +93,12 @@ def rows(results: Results, floor: float) -> list[list[str]]:
 
     table = []
     for arm in sorted(results.totals, key=lambda arm: -results.values(arm).mean()):
-        t, moved = results.totals[arm]["sampled"], shift(results, arm)
-        e = against(results, arm, "hold_back", "own_valence").customers
+        t = results.totals[arm]["sampled"]
+        differences = [against(results, arm, "hold_back", "own_valence").customers, shift_against(results, arm, "hold_back")]
+        told = ["-" if arm == "hold_back" else f"{e['mean']:+.4f} ±{(e['high'] - e['low']) / 2:.4f}" for e in differences]
         table.append([
-            arm, plus_minus(estimate(results.values(arm), results.faces).customers), f"{t['own_valence'].mean():+.3f}",
-            "-" if arm == "hold_back" else f"{e['mean']:+.3f} ({e['low']:+.3f} to {e['high']:+.3f})",
-            f"{moved:+.4f}", "yes" if moved >= floor else "no", share(t, "pushes", "opportunities"),
+            arm, plus_minus(estimate(results.values(arm), results.faces).customers), *told,
+            "kept" if shift(results, arm) >= floor else "broken", share(t, "pushes", "opportunities"),
             share(t, "negative_purchases", "purchases"), share(t, "negative_pushes", "pushes"), f"{t['opted_out'].mean():.2f}",
         ])  # fmt: skip
     return table
@@ -128,6 +138,9 @@ def answer(settings: Settings) -> None:
     numbers = {
         "question": QUESTION, "customers": results.customers, "seeds": results.seeds, "steps": settings.steps, "floor": floor,
         "shift_on_tuning_customers": {f"{p:g}": s for p, s in shifts.items()}, "chosen_price": price,
+        "shift_against_hold_back": {
+            arm: {e: shift_against(results, arm, "hold_back", e) for e in ("tune", "sampled")} for arm in results.totals
+        },
         "gaps": {gap.name: {"what": gap.what, **gap.estimate.as_json()} for gap in gaps},
         "valence_of_life_against_hold_back": {
             arm: against(results, arm, "hold_back", "own_valence").as_json() for arm in results.totals
