@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
     from agents.errors import AgentError
     from agents.linear_bandits import ChargedLinUCB, LinUCB
+    from agents.organic import Factorisation, OrganicCount, OrganicPopularity
     from agents.ppo import PPOAgent
+    from agents.ranked import Ranked
 
 _HOME = {
     "Agent": "base", "Decision": "base", "AgentError": "errors",
     "Random": "baselines", "HoldBack": "baselines", "Popularity": "baselines", "CappedPopularity": "baselines",
     "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits", "PPOAgent": "ppo",
+    "OrganicPopularity": "organic", "OrganicCount": "organic", "Factorisation": "organic", "Ranked": "ranked",
 }
-__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "HoldBack", "LinUCB", "PPOAgent",
-           "Popularity", "Random", "load_agent"]
+__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "Factorisation", "HoldBack",
+           "LinUCB", "OrganicCount", "OrganicPopularity", "PPOAgent", "Popularity", "Random", "Ranked", "load_agent"]
 
 
 def __getattr__(name: str) -> Any:

@@ -270,6 +270,14 @@ class Agent(ABC):
             raise AgentConfigError(f"agent {self.name} needs the observation part {key!r}; this one has {known}.")
         return slice(*self.layout[key])
 
+    def _per_label(self, key: str) -> slice:
+        """A part of the observation with one number per label."""
+        part = self._feature(key)
+        if part.stop - part.start != self.num_actions - 1:
+            raise AgentConfigError(f"agent {self.name} needs one number per label ({self.num_actions - 1}) in the "
+                                   f"observation part {key!r}, this one has {part.stop - part.start}.")
+        return part
+
     def _check_env(self, env: VectorEnv) -> None:
         """Refuse an environment this agent cannot learn from."""
         check_env(self.name, env, self.observation_space, self.action_space)

@@ -41,6 +41,8 @@ class EnvConfig:
     availability: p.AvailabilityParams = MISSING
     till: p.TillParams = MISSING
     twin: p.TwinParams = MISSING
+    long_term: p.LongTermParams = MISSING
+    organic: p.OrganicParams = MISSING
 
 
 @dataclasses.dataclass

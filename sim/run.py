@@ -40,7 +40,7 @@ def run(cfg: Any) -> float:
     p = cfg.population
     if p.gallery is not None:  # a wrong agent setting is refused before thousands of pictures are perceived
         training.check_agents(
-            [cfg.agent, *map(training.agent_config, cfg.baselines)], cfg.catalog.path, cfg.trusted_targets
+            [cfg.agent, *map(training.agent_config, cfg.baselines)], cfg.env, cfg.catalog.path, cfg.trusted_targets
         )
     table = instantiate(p.loader)(p.gallery, p.consent, weights=p.weights, cache=p.cache)
     shop = build_shop(plain["env"], plain["catalog"], plain["population"], plain["camera"], table)

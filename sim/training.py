@@ -19,8 +19,9 @@ from tqdm import tqdm
 from sim.config import CONF, check_target
 from sim.evaluation.rollout import value_per_customer
 from sim.shop.catalog import read_catalog
-from sim.shop.observation import observation_layout, observation_size
-from sim.shop.parameters import catalog_path
+from sim.shop.observation import observation_size
+from sim.shop.parameters import VARIANTS, catalog_path
+from sim.shop.variants import layout_of
 from sim.shop.world import Shop
 
 CURVE_POINTS, CURVE_CUSTOMERS = 12, 1000
@@ -57,12 +58,11 @@ def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -
     )
 
 
-def check_agents(configs: list[DictConfig], catalog: str, trusted: list[str]) -> None:
-    """Build each agent once for a shop of this catalog's size and drop it: wrong settings show before any long work."""
+def check_agents(configs: list[DictConfig], env: Any, catalog: str, trusted: list[str]) -> None:
+    """Build each agent once for a shop of this scenario and catalog's size and drop it: wrong settings show before any long work."""
     labels = len(read_catalog(catalog_path(catalog)).names)
-    outline: Any = SimpleNamespace(
-        labels=labels, observation_size=observation_size(labels), layout=observation_layout(labels)
-    )
+    layout = layout_of({name: env[name][name] for name in VARIANTS}, labels)
+    outline: Any = SimpleNamespace(labels=labels, observation_size=observation_size(labels), layout=layout)
     for config in configs:
         build_agent(config, outline, 0, trusted)
 

@@ -37,11 +37,12 @@ REFERENCE_MEDIAN_PRICE = 17.5  # median price of the default catalog, to which t
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
-    """K labels: `names`, `table` (K,) records, `features` (K, D) unit vectors in taste space."""
+    """K labels: `names`, `table` (K,) records, `features` (K, D) unit vectors in taste space, `lengths` (K,) before scaling."""
 
     names: tuple[str, ...]
     table: np.ndarray
     features: np.ndarray
+    lengths: np.ndarray
 
     @property
     def money_scale(self) -> float:
@@ -51,6 +52,7 @@ class Catalog:
     @property
     def digest(self) -> str:
         parts = "\x1f".join(self.names).encode() + self.table.tobytes() + self.features.tobytes()
+        parts += self.lengths.tobytes()
         return hashlib.sha256(parts).hexdigest()[:16]
 
 
@@ -103,7 +105,7 @@ def read_catalog(path: str | Path) -> Catalog:
 
     names: list[str] = []
     table = np.zeros(len(rows), CATALOG)
-    features = []
+    features, lengths = [], []
     for i, row in enumerate(rows):
         line, name = i + 2, (row["label"] or "").strip()
         if not name:
@@ -121,5 +123,6 @@ def read_catalog(path: str | Path) -> Catalog:
         vector = np.array([number(row, line, c, 0.0) for c in taste_columns]) if taste_columns else _direction_of(name)
         if not np.any(vector):
             raise ShopError(f"catalog.path={path}, line {line}: all taste columns are zero; give at least one")
-        features.append(vector / np.linalg.norm(vector))
-    return Catalog(tuple(names), table, np.array(features))
+        lengths.append(np.linalg.norm(vector))
+        features.append(vector / lengths[-1])
+    return Catalog(tuple(names), table, np.array(features), np.array(lengths))

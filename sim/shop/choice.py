@@ -12,19 +12,16 @@ The size of eta_v + psi_2 is set by the impulse-buying meta-analysis of Santini 
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.compiled import inlined
-
-
-@inlined
-def sigmoid(z):
-    return 1.0 / (1.0 + math.exp(-z))
+from sim.shop.logistic import sigmoid as sigmoid
+from sim.shop.organic import squash
 
 
 @inlined
 def click_probability(p, customer, label, item):
     """P(click) of one pushed label."""
+    if p.organic > 0.0:
+        return squash(label.relevance + item.appeal)
     n = min(label.exposures / 10.0, 3.0)  # the curve is fitted to at most some 30 exposures
     v, a = p.emotion_scale * customer.valence, p.emotion_scale * customer.arousal
     return sigmoid(

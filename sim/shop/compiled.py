@@ -78,6 +78,11 @@ def inlined(function: Any) -> Any:
     return numba.njit(nogil=True, error_model="numpy")(function)
 
 
+def aside(function: Any) -> Any:
+    """For what happens in some scenarios only: a plain call, which keeps it out of the code of the default shop."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
 def woven(function: Any) -> Any:
     """For small equations that take whole records of arrays: woven into their caller before compilation.
 

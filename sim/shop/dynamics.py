@@ -14,7 +14,9 @@ from sim.shop.choice import click_probability, purchase_probability
 from sim.shop.compiled import compiled, inlined, woven
 from sim.shop.delay import purchase_delay
 from sim.shop.fatigue import opt_out_probability, recover, tire
-from sim.shop.observation import observe_record
+from sim.shop.long_term import consume
+from sim.shop.observation import observe_own_record, observe_record
+from sim.shop.organic import next_session
 from sim.shop.population import draw_traits
 from sim.shop.random_streams import PURCHASE, RESPONSE, RETURN, normals, uniforms
 from sim.shop.refunds import refund_probability, refund_wait
@@ -26,6 +28,7 @@ from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
 from sim.shop.types import SELF, borrow_lives, borrow_world
+from sim.shop.variants import has_affect, keeps_till, open_variant
 
 
 @woven
@@ -41,8 +44,10 @@ def observe(world, lives, i, seed):
     """Fill observation and action mask of the coming opportunity."""
     if world.params[0].twin > 0.0:
         show_state(lives, i)
-    else:
+    elif keeps_till(world.params[0]):
         observe_record(world, lives, i)
+    else:
+        observe_own_record(lives, i)
     allowed_actions(world, lives, i, seed)
 
 
@@ -52,6 +57,7 @@ def begin(world, lives, i, seed, split, identifier):
     lives.customers[i].id = identifier
     draw_traits(world, lives, i, seed, split)
     open_record(lives, i, len(world.catalog))
+    open_variant(world, lives, i, seed, split)
     arrive(world, lives, i, seed, split)
     observe(world, lives, i, seed)
 
@@ -95,10 +101,11 @@ def step(world, lives, i, seed, split, requested):
             u_delay, u_back, u_wait, _ = uniforms(seed, split, customer.id, customer.opportunity, PURCHASE)
             delay, wait = purchase_delay(p, customer, u_delay), refund_wait(p, u_wait)
             returned = u_back < refund_probability(p, customer, label)
-        if p.twin == 0.0:
+        if has_affect(p):
             surprise = feel(p, customer, label, item, clicked, bought)
             tire(p, customer, label, item)
-        satiate(label)
+        if keeps_till(p):  # elsewhere `exposures` counts what the variant says
+            satiate(label)
         spend(customer, p.budget_enforced * price)
         customer.visit_pushes += 1
         customer.cap_pushes += 1
@@ -107,8 +114,9 @@ def step(world, lives, i, seed, split, requested):
         event.relevance = event.satiation = 0.0
     event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
     event.price, event.delay, event.returned = price, delay, returned
-    received = settle(p, event, item, pushed, clicked, bought, opted_out, returned)
-    known = customer.recognised == SELF
+    engagement = consume(p, lives, i, seed, split, action) if p.long_term > 0.0 else 1.0
+    received = settle(p, event, item, pushed, clicked, bought, opted_out, returned, engagement)
+    known = customer.recognised == SELF and keeps_till(p)
     if known:
         book(world, lives, i, action, clicked, bought and delay == 0.0, price)
     if delay > 0.0:
@@ -122,10 +130,12 @@ def step(world, lives, i, seed, split, requested):
     if drifts(p):
         drift_taste(world, lives, i, seed, split, action, clicked)
 
-    gap = next_gap(p, customer, u_stay, u_gap)
+    gap = (
+        next_session(world, lives, i, seed, split, clicked) if p.organic > 0.0 else next_gap(p, customer, u_stay, u_gap)
+    )
     if p.twin > 0.0:
         move(p, customer, item.care, pushed, u_a, u_b)
-    else:
+    elif has_affect(p):
         z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
         drift(p, customer, surprise, gap, z_valence, z_arousal)
         recover(p, customer, gap)

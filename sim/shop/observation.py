@@ -75,3 +75,10 @@ def observe_record(world, lives, i):
     known = _ZERO if customer.recognised == UNKNOWN else _ONE
     for r in range(len(record)):  # one branch-free loop, so that it is vectorised
         lives.observation[i, _START + r] = known * record[r]
+
+
+@woven
+def observe_own_record(lives, i):
+    """Write the record that a variant keeps by itself behind the camera's features, whoever the camera recognised, in place."""
+    for r in range(lives.record.shape[1]):
+        lives.observation[i, _START + r] = lives.record[i, r]

@@ -213,6 +213,33 @@ class TwinParams:
     twin_home: float = value(0, 1, "probability")
 
 
+@dataclasses.dataclass
+class LongTermParams:
+    """See `sim.shop.long_term`."""
+
+    long_term: float = value(0, 1, "1 swaps the transition and what is shown for RecSim's choc/kale model")
+    sensitivity: float = value(0, 100, "tau, logit of satisfaction per unit of net positive exposure")
+    memory_discount: float = value(0, 0.999, "beta, per step")
+    innovation_deviation: float = value(0, 100, "eta, of net positive exposure per step")
+    choc_mean: float = value(0, 20, "log engagement of pure clickbait at full satisfaction")
+    choc_deviation: float = value(0, 5, "of log engagement")
+    kale_mean: float = value(0, 20, "log engagement of no clickbait at full satisfaction")
+    kale_deviation: float = value(0, 5, "of log engagement")
+
+
+@dataclasses.dataclass
+class OrganicParams:
+    """See `sim.shop.organic`."""
+
+    organic: float = value(0, 1, "1 swaps response, chain and what is shown for RecoGym's model")
+    interest_deviation: float = value(0, 100, "sigma_0, of each entry of the first omega")
+    interest_drift: float = value(0, 100, "sigma_omega, of each entry of omega per organic view")
+    organic_to_push: float = value(1e-6, 1, "probability per organic view")
+    leave_organic: float = value(0, 1, "probability per organic view")
+    push_to_organic: float = value(0, 1, "probability per opportunity")
+    leave_push: float = value(0, 1, "probability per opportunity")
+
+
 CHANNELS = {"perceived": 0, "oracle": 1, "blind": 2, "noisy": 3}  # codes of a camera channel
 
 MECHANISMS = {
@@ -229,6 +256,8 @@ MECHANISMS = {
     "availability": AvailabilityParams,
     "till": TillParams,
     "twin": TwinParams,
+    "long_term": LongTermParams,
+    "organic": OrganicParams,
 }
 
 
@@ -257,6 +286,34 @@ def read(kind: type, given: Mapping[str, Any], where: str) -> Any:
             raise ShopError(f"{where}.{shown} = {raw} is out of range; allowed is {low:g} to {high:g} ({unit})")
         out[name] = raw
     return kind(**out)
+
+
+VARIANTS = ("twin", "long_term", "organic")  # switches of the swapped customer models
+
+
+def check_together(switches: Mapping[str, float], groups: list[Any]) -> None:
+    """Rules that span parameters.
+
+    Raises
+    ------
+    ShopError
+        A switch is neither 0 nor 1, two swapped customer models are on at once, or probabilities of one draw exceed 1.
+    """
+    for name, switch in switches.items():
+        if switch not in (0, 1):
+            raise ShopError(f"env.{name}.{name} = {switch:g} must be 0 (off) or 1 (on)")
+    on = [name for name in VARIANTS if switches[name] > 0]
+    if len(on) > 1:
+        raise ShopError(
+            f"env.{on[0]}.{on[0]} and env.{on[1]}.{on[1]} are both 1; only one customer model can be swapped in"
+        )
+    organic = next(group for group in groups if isinstance(group, OrganicParams))
+    for move, leave in (("organic_to_push", "leave_organic"), ("push_to_organic", "leave_push")):
+        total = getattr(organic, move) + getattr(organic, leave)
+        if total > 1:
+            raise ShopError(
+                f"env.organic.{move} + env.organic.{leave} = {total:g} is out of range; together they may be 0 to 1"
+            )
 
 
 def pack(groups: list[Any]) -> np.ndarray:
@@ -297,4 +354,7 @@ def read_all(env: Mapping[str, Any], population: Mapping[str, Any], camera: Mapp
         A parameter is missing, unknown or out of range.
     """
     groups = [read(kind, env[name], f"env.{name}") for name, kind in MECHANISMS.items()]
+    check_together(
+        {name: getattr(group, name) for group in groups for name in VARIANTS if hasattr(group, name)}, groups
+    )
     return [*groups, read(PopulationParams, population["traits"], "population.traits"), camera_params(camera)]

@@ -25,6 +25,7 @@ SPLITS = {"train": TRAIN, "evaluate": EVALUATE, "tune": TUNE, "typical": TYPICAL
 
 # Streams: fixed numbers, so that adding one leaves the others unchanged.
 TRAITS, RESPONSE, RETURN, CAMERA, CHANNEL, STOCK, POLICY, PURCHASE, TASTE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+ENGAGEMENT, CANDIDATES, VIEWS, INTEREST, CHAIN = 10, 11, 12, 13, 14
 
 MAX_SEED = 2**32 - 1
 

@@ -7,15 +7,15 @@ import hashlib
 
 import numpy as np
 
-from sim.shop import camera, random_streams, twin
-from sim.shop.camera import FEATURES
+from sim.shop import camera, random_streams
 from sim.shop.catalog import Catalog
 from sim.shop.gallery import Gallery
 from sim.shop.lives import LiveCustomers
-from sim.shop.observation import check_observation, observation_layout, observation_size
-from sim.shop.parameters import ShopError
+from sim.shop.observation import check_observation, observation_size
+from sim.shop.parameters import VARIANTS, ShopError
 from sim.shop.till import record_size
 from sim.shop.types import World
+from sim.shop.variants import layout_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +41,8 @@ class Shop:
 
     @property
     def layout(self) -> dict[str, tuple[int, int]]:
-        layout = observation_layout(self.labels)
-        if self.params["twin"][0] == 0:
-            return layout
-        return {name: ends for name, ends in layout.items() if ends[1] <= FEATURES} | {
-            name: (FEATURES + start, FEATURES + start + size)
-            for (name, size), start in zip(twin.LAYOUT.items(), (0, twin.FATIGUE_LEVELS), strict=True)
-        }
+        """Named slices (start, stop) of the observation."""
+        return layout_of({name: self.params[name][0] for name in VARIANTS}, self.labels)
 
     @property
     def observation_size(self) -> int:
@@ -59,11 +54,14 @@ class Shop:
         g = self.gallery
         typical = np.zeros((1, record_size(self.labels)), np.float32) if self.typical is None else self.typical
         features = np.ascontiguousarray(self.catalog.features)
+        similarity = (features @ features.T).astype(np.float32)
+        if self.params["organic"][0] > 0:  # there a label's taste vector counts with its length
+            features = features * self.catalog.lengths[:, None]
         return World(
             params=self.params,
             catalog=self.catalog.table,
             label_features=features,
-            label_similarity=(features @ features.T).astype(np.float32),
+            label_similarity=similarity,
             emotion=g.emotion,
             mask_probability=g.mask_probability,
             has_face=g.has_face,

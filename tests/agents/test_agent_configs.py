@@ -14,8 +14,12 @@ import agents
 FILES = sorted((Path(agents.__path__[0]).parent / "conf" / "agent").glob("*.yaml"))
 
 
+SCORES = ("clickbait", "views", "view_share", "last_view")     # parts with one number per label that a scenario may show
+
+
 def made(path):
     env = HintEnv()
+    env.observation_layout |= dict.fromkeys(SCORES, env.observation_layout["hint"])
     return instantiate(OmegaConf.load(path))(
         observation_space=env.single_observation_space, action_space=env.single_action_space,
         layout=env.observation_layout, seed=3)

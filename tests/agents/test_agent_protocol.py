@@ -17,14 +17,19 @@ from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
 from agents.linear_bandits import ChargedLinUCB, LinUCB
+from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
+from agents.ranked import Ranked
 
 SETTINGS = {
     Random: {}, HoldBack: {}, Popularity: {}, CappedPopularity: {"caps": (1.0, None)}, LinUCB: {},
     ChargedLinUCB: {"charges": (0.0, 0.1), "tuning_steps": 64},
     PPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "torch_threads": 1},
+    Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
+    Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
 }
-LEARNERS = [Popularity, CappedPopularity, LinUCB, ChargedLinUCB, PPOAgent]
+LEARNERS = [Popularity, CappedPopularity, LinUCB, ChargedLinUCB, PPOAgent, OrganicPopularity, OrganicCount,
+            Factorisation]
 
 
 def trained(agent_class, seed=0, **more):

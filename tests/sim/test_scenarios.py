@@ -10,13 +10,17 @@ from tests.sim.conftest import ConstantPolicy, UniformPolicy, make_shop
 RESPONSES = ("click_probability", "purchase_probability", "opt_out_probability")
 
 
-@pytest.mark.parametrize("name", ["bandit", "masked", "cold_start", "drift"])
+WITHOUT_PURCHASES = ("long_term_satisfaction", "long_term_satisfaction_past_threshold", "organic")
+
+
+@pytest.mark.parametrize("name", ["bandit", "masked", "cold_start", "drift", "twin", *WITHOUT_PURCHASES])
 def test_a_scenario_composes_and_lives_whole_lives(name, shop):
     other = make_shop([f"env={name}"])
     log = rollout(UniformPolicy(), other, customers=100, seed=1)
     assert other.name == name and other.digest != shop.digest
     assert (log.events["terminated"] | log.events["truncated"]).sum() == 100
-    assert np.isfinite(log.events["reward"]).all() and log.events["bought"].any()
+    assert np.isfinite(log.events["reward"]).all() and log.events["clicked"].any()
+    assert log.events["bought"].any() == (name not in WITHOUT_PURCHASES)
 
 
 def histories(shop, number=400, steps=6, seed=2):

@@ -1,0 +1,12 @@
+"""The logistic function, sigma(z) = 1 / (1 + exp(-z)), which turns every logit of the shop into a probability."""
+
+from __future__ import annotations
+
+import math
+
+from sim.shop.compiled import inlined
+
+
+@inlined
+def sigmoid(z):
+    return 1.0 / (1.0 + math.exp(-z))
