@@ -12,7 +12,7 @@ of uniformly random pushes (hold-back included), as RecoGym trains its agents of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,9 +166,9 @@ class OrganicCount(RandomLogLearner):
 class Factorisation(RandomLogLearner):
     """Logistic matrix factorisation: views -> latent interest -> click.
 
-        P(click on k) = sigma(b_k + u . v_k),    u = E' x,    x = share of each label in the views, and the last view
+        P(click on k) = sigma(b_k + u . v_k),    u = E' x,    x = share of each label in the views
 
-    with E (2 K, d) and V (K, d) fitted on a random log by Adam, minibatches, cross-entropy and weight decay; then the label
+    with E (K, d) and V (K, d) fitted on a random log by Adam, minibatches, cross-entropy and weight decay; then the label
     with the highest click rate is pushed (propensity 1).  Low rank shares what is learned between labels: with a click on one
     push in a hundred, K x K separate rates (`OrganicCount`) learn far slower.
 
@@ -187,7 +187,7 @@ class Factorisation(RandomLogLearner):
 
     Attributes
     ----------
-    embedding_ : ndarray (2 K, d)
+    embedding_ : ndarray (K for each part, d)
         E.
     label_ : ndarray (K, d)
         V.
@@ -197,8 +197,8 @@ class Factorisation(RandomLogLearner):
 
     name = "factorisation"
 
-    def __init__(self, *, parts: tuple[str, ...] = ("view_share", "last_view"), dimensions: int = 5,
-                 learning_rate: float = 0.02, weight_decay: float = 1e-4, batch_size: int = 8192, n_epochs: int = 20,
+    def __init__(self, *, parts: Sequence[str] = ("view_share",), dimensions: int = 5,
+                 learning_rate: float = 0.02, weight_decay: float = 0.0, batch_size: int = 8192, n_epochs: int = 20,
                  total_steps: int = 512_000, **runtime: Any) -> None:
         super().__init__(total_steps=total_steps, **runtime)
         self.parts = tuple(parts)
@@ -258,7 +258,7 @@ class Factorisation(RandomLogLearner):
         return total / max(len(click), 1)
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        weights = self._need("embedding_") @ self.label_.T                              # (2 K, K)
+        weights = self._need("embedding_") @ self.label_.T                              # (X, K)
         return _best_label(row_blocks.multiply(self._x(observation), weights) + self.bias_, action_mask)
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:

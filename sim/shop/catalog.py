@@ -37,12 +37,15 @@ REFERENCE_MEDIAN_PRICE = 17.5  # median price of the default catalog, to which t
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
-    """K labels: `names`, `table` (K,) records, `features` (K, D) unit vectors in taste space, `lengths` (K,) before scaling."""
+    """K labels: `names`, `table` (K,) records, `features` (K, D) unit vectors in taste space.
+
+    `lengths` (K,) are those of the taste vectors before scaling, None where all are 1; only `sim.shop.organic` reads them.
+    """
 
     names: tuple[str, ...]
     table: np.ndarray
     features: np.ndarray
-    lengths: np.ndarray
+    lengths: np.ndarray | None = None
 
     @property
     def money_scale(self) -> float:
@@ -52,7 +55,7 @@ class Catalog:
     @property
     def digest(self) -> str:
         parts = "\x1f".join(self.names).encode() + self.table.tobytes() + self.features.tobytes()
-        parts += self.lengths.tobytes()
+        parts += b"" if self.lengths is None else self.lengths.tobytes()
         return hashlib.sha256(parts).hexdigest()[:16]
 
 

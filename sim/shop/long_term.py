@@ -77,6 +77,13 @@ def engagement(p, npe, clickbait, z):
 
 
 @inlined
+def expected_engagement(p, npe, clickbait):
+    """Mean of the log-normal `engagement`: exp(mean + deviation^2 / 2)."""
+    deviation = clickbait * p.choc_deviation + (1.0 - clickbait) * p.kale_deviation
+    return engagement(p, npe, clickbait, 0.5 * deviation)
+
+
+@inlined
 def expose(p, npe, clickbait, z):
     """Net positive exposure after consuming a label of this clickbait score; .5 where nothing was consumed."""
     return p.memory_discount * npe - 2.0 * (clickbait - 0.5) + p.innovation_deviation * z

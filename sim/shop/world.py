@@ -55,7 +55,7 @@ class Shop:
         typical = np.zeros((1, record_size(self.labels)), np.float32) if self.typical is None else self.typical
         features = np.ascontiguousarray(self.catalog.features)
         similarity = (features @ features.T).astype(np.float32)
-        if self.params["organic"][0] > 0:  # there a label's taste vector counts with its length
+        if self.params["organic"][0] > 0 and self.catalog.lengths is not None:  # there a label's taste vector counts with its length
             features = features * self.catalog.lengths[:, None]
         return World(
             params=self.params,

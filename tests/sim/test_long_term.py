@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from sim.evaluation.metrics import per_customer
+from sim.evaluation.oracle.myopic import MyopicOracle
+from sim.evaluation.oracle.response import response_of
 from sim.evaluation.rollout import rollout
 from sim.evaluation.statistics import mean_interval
 from sim.shop.long_term import engagement, expose, threshold
@@ -75,6 +77,17 @@ def test_verification_v2_threshold_of_choc_and_kale(choc_kale):
         show(f"tau = {tau:.4f}: kale - choc, log engagement +- {(i['high'] - i['low']) / 2:.4f}", i["mean"], exact)
         assert i["low"] - 1e-3 <= exact <= i["high"] + 1e-3  # 1e-3: the small noise eta = .05 through a bent sigma
         assert sign == 0 and abs(exact) < 1e-9 or exact * sign > 0.05 and i["mean"] * sign > 0
+
+
+def test_the_myopic_oracle_pushes_the_most_clickbait(choc_kale, past):
+    for shop in (choc_kale, past):  # mu_choc > mu_kale and equal deviations: whatever the satisfaction
+        lives = shop.customers(300, 2)
+        lives.step(np.full(300, 3))
+        expected = response_of(lives, np.arange(300)).reward
+        assert (MyopicOracle().choose(lives, np.arange(300)) == 1 + lives.state.labels["relevance"].argmax(1)).all()
+        mood, score = lives.state.customers["mood"][7], float(lives.state.labels["relevance"][7, 4])
+        satisfaction = 1 / (1 + math.exp(-shop.params["sensitivity"][0] * mood))
+        assert expected[7, 5] == pytest.approx(math.exp((4 + score) * satisfaction + 0.5), rel=1e-6)
 
 
 def test_one_step_by_hand(choc_kale):

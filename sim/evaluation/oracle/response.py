@@ -10,7 +10,8 @@ together with what a push leaves behind: the fatigue it adds, and the expected c
 changed: satiation is brought to today and fatigue is tried on for the length of one look, and both are put back bit by bit.
 
 The mood step is the mean of `sim.shop.affect.feel` over bought, clicked and ignored (before mood is clipped to [-1, 1]):
-mood moves linearly with the outcome.  On the twin both steps are the means of `sim.shop.twin.move`.
+mood moves linearly with the outcome.  On the twin both steps are the means of `sim.shop.twin.move`,
+in choc/kale of `sim.shop.long_term.expose`, where a click is worth its expected engagement besides.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sim.shop.choice import click_probability, purchase_probability
 from sim.shop.compiled import compiled
 from sim.shop.fatigue import opt_out_probability, tire
 from sim.shop.lives import LiveCustomers
+from sim.shop.long_term import expected_engagement, expose
 from sim.shop.refunds import refund_probability
 from sim.shop.satiation import rebound
 from sim.shop.twin import FATIGUE_LEVELS, MOOD_SPAN
@@ -52,6 +54,8 @@ def _respond(world, lives, rows, reward, click, purchase, opt_out, tiredness, mo
         if p.twin > 0.0:
             tiredness[j, 0] = -p.twin_rest if fatigue > 0.0 else 0.0
             mood_step[j, 0] = -p.twin_home if mood > 0.0 else p.twin_home if mood < 0.0 else 0.0
+        elif p.long_term > 0.0:
+            mood_step[j, 0] = expose(p, mood, 0.5, 0.0) - mood
         for k in range(len(world.catalog)):
             label, item = labels[k], world.catalog[k]
             satiation, satiation_day = label.satiation, label.satiation_day
@@ -62,11 +66,19 @@ def _respond(world, lives, rows, reward, click, purchase, opt_out, tiredness, mo
             leaves = opt_out_probability(p, customer, item)
             click[j, k + 1], purchase[j, k + 1], opt_out[j, k + 1] = clicks, buys, leaves
             kept = item.margin - refund_probability(p, customer, label) * (item.margin + p.refund_price)
-            reward[j, k + 1] = buys * kept + clicks * p.click_price - p.push_price - leaves * p.opt_out_price
+            worth = p.click_price
+            if p.long_term > 0.0:
+                worth *= expected_engagement(p, mood, label.relevance)
+            reward[j, k + 1] = buys * kept + clicks * worth - p.push_price - leaves * p.opt_out_price
             if p.twin > 0.0:
                 tiredness[j, k + 1] = p.twin_rise if fatigue < FATIGUE_LEVELS - 1.0 else 0.0
                 sway = 1.0 if item.care > 0.0 else -1.0
                 mood_step[j, k + 1] = p.twin_sway * sway if abs(mood + sway) <= MOOD_SPAN else 0.0
+            elif p.long_term > 0.0:
+                tiredness[j, k + 1] = 0.0
+                mood_step[j, k + 1] = expose(p, mood, label.relevance, 0.0) - mood
+            elif p.organic > 0.0:
+                tiredness[j, k + 1] = mood_step[j, k + 1] = 0.0
             else:
                 tire(p, customer, label, item)
                 tiredness[j, k + 1] = customer.fatigue - fatigue
