@@ -15,20 +15,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.base import Agent, Decision
     from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
+    from agents.epsilon_greedy import EpsilonGreedy
     from agents.errors import AgentError
     from agents.linear_bandits import ChargedLinUCB, LinUCB
+    from agents.logistic import LogisticTS
+    from agents.neural_bandits import NeuralLinear
     from agents.organic import Factorisation, OrganicCount, OrganicPopularity
     from agents.ppo import PPOAgent
     from agents.ranked import Ranked
+    from agents.thompson import LinTS
+    from agents.ucb import UCB1
 
 _HOME = {
     "Agent": "base", "Decision": "base", "AgentError": "errors",
     "Random": "baselines", "HoldBack": "baselines", "Popularity": "baselines", "CappedPopularity": "baselines",
-    "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits", "PPOAgent": "ppo",
+    "EpsilonGreedy": "epsilon_greedy", "UCB1": "ucb", "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits",
+    "LinTS": "thompson", "LogisticTS": "logistic", "NeuralLinear": "neural_bandits", "PPOAgent": "ppo",
     "OrganicPopularity": "organic", "OrganicCount": "organic", "Factorisation": "organic", "Ranked": "ranked",
 }
-__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "Factorisation", "HoldBack",
-           "LinUCB", "OrganicCount", "OrganicPopularity", "PPOAgent", "Popularity", "Random", "Ranked", "load_agent"]
+__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "EpsilonGreedy", "Factorisation", "HoldBack",
+           "LinTS", "LinUCB", "LogisticTS", "NeuralLinear", "OrganicCount", "OrganicPopularity", "PPOAgent", "Popularity",
+           "Random", "Ranked", "UCB1", "load_agent"]
 
 
 def __getattr__(name: str) -> Any:

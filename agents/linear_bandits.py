@@ -1,13 +1,11 @@
 """Linear contextual bandits: LinUCB, and LinUCB that learns with a price on every push.
 
-Disjoint LinUCB (Li, Chu, Langford & Schapire 2010, WWW, algorithm 1) keeps one ridge regression per action a,
+Disjoint LinUCB (Li, Chu, Langford & Schapire 2010, WWW, algorithm 1) keeps one ridge regression per action a
+(`agents.ridge`) and takes the action with the largest
 
-    A_a = ridge I + sum x x',   b_a = sum r x,   theta_a = A_a^-1 b_a,
+    theta_a' x + alpha sqrt(x' A_a^-1 x),
 
-and takes the action with the largest  theta_a' x + alpha sqrt(x' A_a^-1 x).  Here x is the whole observation with a
-leading 1, hold-back is an action like the others, and N lanes decide at once with the same weights, which are
-refreshed every few batches (the delayed feedback of section 2.1 in Joulani, Gyorgy & Szepesvari 2013, ICML). With
-L L' = A_a the width is |L^-1 x|: one matrix product for all customers and actions.
+x being the whole observation with a leading 1, and hold-back an action like the others.
 
 A bandit maximises the next reward and cannot see that pushes tire. `ChargedLinUCB` is the strongest rival of that
 kind: it learns with a charge c taken off every push, one number that stands for the future, tuned on customers.
@@ -15,23 +13,20 @@ kind: it learns with a charge c taken off every push, one number that stands for
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from agents import row_blocks
-from agents.base import Agent, Evaluate, Report, one_hot
-from agents.checks import check_reward
+from agents.bandit import greedy, random_argmax
+from agents.base import Evaluate, Report
 from agents.errors import AgentConfigError
+from agents.ridge import FEW, RidgeBandit
 
-_REPORT_EVERY = 16_384      # interactions between two reports
 
-
-class LinUCB(Agent):
+class LinUCB(RidgeBandit):
     """Disjoint LinUCB on the whole observation.
 
     Explores by upper confidence bounds while learning; afterwards it is greedy (or keeps the bonus, if asked to), so
@@ -42,149 +37,56 @@ class LinUCB(Agent):
     ----------
     alpha : float >= 0
         Width of the confidence bound, in units of the noise of the scaled reward.
-    ridge : float > 0
-        Prior precision of every weight.
-    reward_scale : float > 0
-        Reward units per money, so that the noise is of order one, which `alpha` assumes.
-    push_charge : float
-        Money taken off every push while learning; 0 is plain LinUCB.
-    refresh_every : int >= 1
-        Batches between two refreshes of the weights.
-    explore_at_evaluation : bool
-        Keep the bonus when acting after `learn`.
-    total_steps, num_envs : int
-        Interactions, and lanes of the learning environment.
-    **runtime
-        As `Agent`.
-
-    Attributes
-    ----------
-    gram_ : ndarray (K + 1, d, d)
-        A of every action; d = D + 1, the leading 1 first.
-    moment_, weights_ : ndarray (K + 1, d)
-        b and theta of every action.
-    whitener_ : ndarray (K + 1, d, d)
-        Inverse Cholesky factor of A.
-    count_ : ndarray (K + 1,) int64
-        Uses of every action.
+    **ridge_bandit
+        As `RidgeBandit`.
     """
 
     name = "linucb"
 
-    def __init__(self, *, alpha: float = 0.5, ridge: float = 5.0, reward_scale: float = 0.2, push_charge: float = 0.0,
-                 refresh_every: int = 4, explore_at_evaluation: bool = False, total_steps: int = 512_000,
-                 num_envs: int = 512, **runtime: Any) -> None:
-        super().__init__(total_steps=total_steps, num_envs=num_envs, **runtime)
+    def __init__(self, *, alpha: float = 0.5, **ridge_bandit: Any) -> None:
+        super().__init__(**ridge_bandit)
         self.alpha = self._at_least("alpha", alpha, 0)
-        self.ridge = self._at_least("ridge", ridge, 1e-9)
-        self.reward_scale = self._at_least("reward_scale", reward_scale, 1e-9)
-        self.push_charge = push_charge
-        self.refresh_every = self._at_least("refresh_every", refresh_every, 1)
-        self.explore_at_evaluation = explore_at_evaluation
-        self.weights_: NDArray[np.float64] | None = None
-
-    # ------------------------------------------------------------------ the regression
-    def start(self) -> None:
-        """Forget everything: A = ridge I, b = 0."""
-        actions, d = self.num_actions, self.observation_size + 1
-        self.gram_ = np.repeat(self.ridge * np.eye(d)[None], actions, axis=0)
-        self.moment_ = np.zeros((actions, d))
-        self.count_ = np.zeros(actions, dtype=np.int64)
-        self._stale = np.ones(actions, dtype=bool)
-        self.whitener_, self.weights_ = np.empty((actions, d, d)), np.empty((actions, d))
-        self.refresh()
-
-    def update(self, observation: NDArray, action: NDArray[np.integer], reward: NDArray) -> None:
-        """Add N interactions to A and b; `refresh` makes them count.
-
-        Parameters
-        ----------
-        observation : array (N, D)
-        action : array (N,) int
-        reward : array (N,)
-            Already scaled and charged.
-        """
-        x = _with_bias(observation)
-        for a in np.unique(action):
-            rows = x[action == a]
-            self.gram_[a] += rows.T @ rows
-            self.moment_[a] += reward[action == a] @ rows
-            self.count_[a] += len(rows)
-            self._stale[a] = True
-
-    def refresh(self) -> None:
-        """Solve for the weights and widths of the actions updated since the last call."""
-        weights, stale = self._need("weights_"), np.flatnonzero(self._stale)
-        if len(stale):
-            whitener = _inverse_lower(np.linalg.cholesky(self.gram_[stale]))            # L^-1
-            white = np.einsum("aij,aj->ai", whitener, self.moment_[stale])
-            self.whitener_[stale] = whitener
-            weights[stale] = np.einsum("aij,ai->aj", whitener, white)             # L^-T L^-1 b
-            self._stale[:] = False
 
     def scores(self, observation: NDArray, alpha: float) -> NDArray[np.float64]:
         """theta' x + alpha sqrt(x' A^-1 x) of N customers and all actions, (N, K + 1), in scaled reward."""
-        weights = self._need("weights_")
-        x = _with_bias(observation)
-        score = row_blocks.multiply(x, weights.T)
-        if alpha:
-            score += alpha * self._width(x)
+        x = self.features(observation)
+        width = self.widths(x) if alpha else None           # first, since it may bring the weights up to date
+        score = self.means(x)
+        if width is not None:
+            score += alpha * width
         return score
 
-    def _width(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """sqrt(x' A^-1 x) = |L^-1 x| of N customers and all actions, (N, K + 1)."""
-        actions, d = self.num_actions, x.shape[1]
-        white = row_blocks.multiply(x, self.whitener_.reshape(actions * d, d).T).reshape(len(x), actions, d)
-        return np.sqrt(np.einsum("nad,nad->na", white, white))
+    def choose_one(self, observation: ArrayLike, action_mask: NDArray[np.bool_] | None = None) -> int:
+        """The exploring choice for one customer, with `absorb` the fast way to learn one by one.
 
-    # ------------------------------------------------------------------ the protocol
-    def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
-              report: Report | None = None) -> None:
-        """Interact for `steps`, updating in batches of one step of all lanes; `evaluate` is not used."""
-        self._fit(env, self.budget(steps), self.push_charge, report, 0)
+        Parameters
+        ----------
+        observation : array (D,)
+        action_mask : array (K + 1,) bool, optional
 
-    def _fit(self, env: VectorEnv, steps: int, push_charge: float, report: Report | None, done: int) -> int:
-        """Learn from scratch; returns `done` plus the interactions taken."""
-        self._check_env(env)
-        self.start()
-        rng = np.random.default_rng(self.seed)
-        lanes, batches = env.num_envs, -(-steps // env.num_envs)
-        observation, _ = env.reset(seed=self.seed)
-        money, pushes, since, clock = 0.0, 0, 0, time.perf_counter()
-        for batch in range(1, batches + 1):
-            allowed = env.action_masks()        # type: ignore[attr-defined]
-            score = np.where(allowed, self.scores(observation, self.alpha), -np.inf)
-            tied = score == score.max(axis=1, keepdims=True)
-            action = np.where(tied, rng.random(score.shape), -1.0).argmax(axis=1)       # (N,)
-            following, reward, *_ = env.step(action)
-            check_reward(reward)
-            self.update(observation, action, self.reward_scale * (reward - push_charge * (action > 0)))
-            observation = following
-            if batch % self.refresh_every == 0 or batch == batches:
-                self.refresh()
-            money, pushes, since = money + float(reward.sum()), pushes + int((action > 0).sum()), since + lanes
-            if since >= _REPORT_EVERY or batch == batches:
-                now = time.perf_counter()
-                self._report(report, done + batch * lanes, {
-                    "rollout/value_per_step": money / since, "rollout/push_rate": pushes / since,
-                    "rollout/fps": since / max(now - clock, 1e-9), "train/push_charge": push_charge})
-                money, pushes, since, clock = 0.0, 0, 0, now
-        return done + batches * lanes
+        Returns
+        -------
+        int
+            The allowed action of the highest bound, the lowest one on a tie.
+        """
+        from agents import sherman_morrison
 
-    def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        score = self.scores(observation, self.alpha if self.explore_at_evaluation else 0.0)
-        return one_hot(np.where(action_mask, score, -np.inf).argmax(axis=1), self.num_actions)
+        packed = self._inverses()
+        products, x, out = self._scratch
+        x[0], x[1:] = 1.0, observation
+        sherman_morrison.score(x, self.alpha, self.weights_, packed, products, out)
+        if action_mask is not None:
+            out[~action_mask] = -np.inf
+        return int(out.argmax())
 
-    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        return {"weights": self._need("weights_"), "gram": self.gram_, "moment": self.moment_,
-                "count": self.count_}, {}
+    def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+        if len(observation) > FEW:
+            return random_argmax(self.scores(observation, self.alpha), allowed, rng)
+        mean, width = self.mean_and_width(observation)
+        return random_argmax(mean + self.alpha * width, allowed, rng)
 
-    def _set_state(self, arrays: dict[str, NDArray], state: dict[str, Any]) -> None:
-        self.start()
-        self.gram_, self.moment_, self.count_ = arrays["gram"], arrays["moment"], arrays["count"]
-        self._stale[:] = True
-        self.refresh()
-        self.weights_ = arrays["weights"]           # as trained, to the bit
+    def _exploring(self, observation: NDArray, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return greedy(self.scores(observation, self.alpha), allowed)
 
 
 class ChargedLinUCB(LinUCB):
@@ -251,27 +153,3 @@ class ChargedLinUCB(LinUCB):
     def _set_state(self, arrays: dict[str, NDArray], state: dict[str, Any]) -> None:
         super()._set_state(arrays, state)
         self.push_charge_, self.tuning_ = state["push_charge"], state["tuning"]
-
-
-def _with_bias(observation: NDArray) -> NDArray[np.float64]:
-    """(N, D) -> (N, 1 + D) float64 with a leading 1."""
-    x = np.empty((len(observation), observation.shape[1] + 1))
-    x[:, 0] = 1.0
-    x[:, 1:] = observation
-    return x
-
-
-def _inverse_lower(lower: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of lower triangular matrices (M, d, d), by halves: [[A, 0], [B, C]]^-1 = [[A^-1, 0], [-C^-1 B A^-1, C^-1]].
-
-    Three times faster at d = 97 than the general inverse, which is all NumPy has.
-    """
-    d = lower.shape[1]
-    if d <= 24:         # below this size the general inverse is as fast
-        return np.tril(np.linalg.inv(lower))
-    half = d // 2
-    inverse = np.zeros_like(lower)
-    inverse[:, :half, :half] = top = _inverse_lower(lower[:, :half, :half])
-    inverse[:, half:, half:] = bottom = _inverse_lower(lower[:, half:, half:])
-    inverse[:, half:, :half] = -bottom @ (lower[:, half:, :half] @ top)
-    return inverse

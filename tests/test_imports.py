@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"sim", "perception", "agents", "conf", "experiments", "tests", "benchmarks"}
 ROOMS = ("sim", "perception", "agents", "experiments", "conf", "benchmarks")
-AGENT_LIBRARIES = {"gymnasium", "stable_baselines3", "sb3_contrib", "torch", "numpy", "safetensors"}
+AGENT_LIBRARIES = {"gymnasium", "stable_baselines3", "sb3_contrib", "torch", "numpy", "numba", "safetensors"}
 
 # Higher may import lower; rooms of the same height do not know each other, except that pages and tracked runs are made
 # from what evaluation measured.  Whatever lies in sim/ itself is a command or a command's helper.

@@ -27,7 +27,8 @@ def made(path):
 
 def test_there_is_a_file_for_each_agent():
     assert {path.stem for path in FILES} >= {"random", "hold_back", "popularity", "capped_popularity", "linucb",
-                                             "charged_linucb", "ppo"}
+                                             "charged_linucb", "ppo", "epsilon_greedy", "ucb1", "lints",
+                                             "logistic_ts", "neural_linear"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -15,21 +15,36 @@ from toy_env import HintEnv, build, views
 import agents
 from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
+from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
 from agents.linear_bandits import ChargedLinUCB, LinUCB
+<<<<<<< HEAD
 from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
 from agents.ranked import Ranked
+=======
+from agents.logistic import LogisticTS
+from agents.neural_bandits import NeuralLinear
+from agents.ppo import PPOAgent
+from agents.thompson import LinTS
+from agents.ucb import UCB1
+>>>>>>> 344d2b7 (Bandits: epsilon-greedy, UCB1, linear and logistic Thompson sampling, neural-linear; one regression, one learning loop; held against MABWiser, SciPy and scikit-learn)
 
 SETTINGS = {
     Random: {}, HoldBack: {}, Popularity: {}, CappedPopularity: {"caps": (1.0, None)}, LinUCB: {},
-    ChargedLinUCB: {"charges": (0.0, 0.1), "tuning_steps": 64},
+    ChargedLinUCB: {"charges": (0.0, 0.1), "tuning_steps": 64}, EpsilonGreedy: {}, UCB1: {}, LinTS: {}, LogisticTS: {},
+    NeuralLinear: {"net_arch": (8,), "train_every": 4, "train_updates": 5, "batch_size": 32, "memory": 100},
     PPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "torch_threads": 1},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
 }
+<<<<<<< HEAD
 LEARNERS = [Popularity, CappedPopularity, LinUCB, ChargedLinUCB, PPOAgent, OrganicPopularity, OrganicCount,
             Factorisation]
+=======
+BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
+LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent]
+>>>>>>> 344d2b7 (Bandits: epsilon-greedy, UCB1, linear and logistic Thompson sampling, neural-linear; one regression, one learning loop; held against MABWiser, SciPy and scikit-learn)
 
 
 def trained(agent_class, seed=0, **more):
@@ -39,9 +54,11 @@ def trained(agent_class, seed=0, **more):
     return agent
 
 
-@pytest.fixture(scope="module", params=list(SETTINGS), ids=lambda cls: cls.name)
+@pytest.fixture(scope="module", params=[*((cls, False) for cls in SETTINGS), *((cls, True) for cls in BANDITS)],
+                ids=lambda param: param[0].name + "-exploring" * param[1])
 def agent(request):
-    return trained(request.param)
+    agent_class, exploring = request.param
+    return trained(agent_class, **({"explore_at_evaluation": True} if exploring else {}))
 
 
 def test_probabilities_sum_to_1_and_are_0_where_masked(agent):
@@ -93,7 +110,8 @@ def test_saved_and_loaded_agents_give_equal_probabilities_to_the_bit(agent, tmp_
     observation, mask, _ = views(HintEnv(), 200)
     expected = agent.action_probabilities(observation, mask)
     rebuilt = agents.load_agent(tmp_path / "policy")
-    fresh = build(type(agent), HintEnv(), **SETTINGS[type(agent)]).load(tmp_path / "policy")
+    exploring = {key: value for key, value in agent.settings().items() if key == "explore_at_evaluation"}
+    fresh = build(type(agent), HintEnv(), **SETTINGS[type(agent)], **exploring).load(tmp_path / "policy")
     for other in (rebuilt, fresh):
         np.testing.assert_array_equal(other.action_probabilities(observation, mask), expected)
         assert other.learning_curve == agent.learning_curve and other.name == agent.name

@@ -8,7 +8,8 @@ from gymnasium import spaces
 from toy_env import HintEnv, build, hint_value
 
 from agents.errors import AgentConfigError
-from agents.linear_bandits import ChargedLinUCB, LinUCB, _inverse_lower
+from agents.linear_bandits import ChargedLinUCB, LinUCB
+from agents.ridge import inverse_lower
 
 
 def small(**settings):
@@ -57,7 +58,7 @@ def test_a_batch_of_400_updates_equals_400_sherman_morrison_updates():
 def test_the_triangular_inverse_is_the_inverse(d):
     matrix = np.random.default_rng(d).standard_normal((3, d, 2 * d))
     lower = np.linalg.cholesky(matrix @ matrix.transpose(0, 2, 1) + np.eye(d))
-    inverse = _inverse_lower(lower)
+    inverse = inverse_lower(lower)
     np.testing.assert_allclose(inverse @ lower, np.broadcast_to(np.eye(d), lower.shape), atol=1e-10)
     assert (np.triu(inverse, 1) == 0).all()
 
