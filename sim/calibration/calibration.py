@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.calibration import identification, label_table, moments, reading, scenario, visits
-from sim.calibration.coefficients import Coefficients, choose, coordinate, prepare
+from sim.calibration.coefficients import Coefficients, choose, prepare
 from sim.calibration.fit import Fit, maximise
 from sim.calibration.likelihood import BUY, CLICK, OPT_OUT
 from sim.calibration.model import LifeLikelihood

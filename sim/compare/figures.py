@@ -77,7 +77,8 @@ def profiles(scores: dict[str, np.ndarray], low: str, high: str) -> Any:
     figure = new(7.5, 4)
     axes = figure.subplots()
     everything = np.concatenate([s.ravel() for s in scores.values()])
-    tau = np.linspace(*np.quantile(everything, [0.01, 0.99]), 200)
+    first, last = np.quantile(everything, [0.01, 0.99])
+    tau = np.linspace(float(first), float(last), 200)
     for i, (policy, s) in enumerate(scores.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[(i // len(COLOURS)) % len(STYLES)]}
         axes.plot(tau, performance_profile(s, tau), label=policy, **style)

@@ -18,17 +18,13 @@ from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
 from agents.linear_bandits import ChargedLinUCB, LinUCB
-<<<<<<< HEAD
+from agents.logistic import LogisticTS
+from agents.neural_bandits import NeuralLinear
 from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
 from agents.ranked import Ranked
-=======
-from agents.logistic import LogisticTS
-from agents.neural_bandits import NeuralLinear
-from agents.ppo import PPOAgent
 from agents.thompson import LinTS
 from agents.ucb import UCB1
->>>>>>> 344d2b7 (Bandits: epsilon-greedy, UCB1, linear and logistic Thompson sampling, neural-linear; one regression, one learning loop; held against MABWiser, SciPy and scikit-learn)
 
 SETTINGS = {
     Random: {}, HoldBack: {}, Popularity: {}, CappedPopularity: {"caps": (1.0, None)}, LinUCB: {},
@@ -38,13 +34,9 @@ SETTINGS = {
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
 }
-<<<<<<< HEAD
-LEARNERS = [Popularity, CappedPopularity, LinUCB, ChargedLinUCB, PPOAgent, OrganicPopularity, OrganicCount,
-            Factorisation]
-=======
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
-LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent]
->>>>>>> 344d2b7 (Bandits: epsilon-greedy, UCB1, linear and logistic Thompson sampling, neural-linear; one regression, one learning loop; held against MABWiser, SciPy and scikit-learn)
+LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, OrganicPopularity, OrganicCount,
+            Factorisation]
 
 
 def trained(agent_class, seed=0, **more):
