@@ -184,19 +184,20 @@ def draw(path: Path, results: Results) -> None:
     frontier = []
     for arm in results.totals:
         value = estimate(results.values(arm), results.faces).customers
-        valence = against(results, arm, "hold_back", "own_valence").customers
+        valence = shift_against(results, arm, "hold_back", "sampled")
         priced = arm.startswith("ppo")
         axes.errorbar(
             valence["mean"], value["mean"], xerr=(valence["high"] - valence["low"]) / 2,
             yerr=(value["high"] - value["low"]) / 2, fmt="o", color=BLUE if priced else GREY, capsize=2,
         )  # fmt: skip
         name = f"price {arm.removeprefix('ppo_price_')}" if priced else arm
-        axes.annotate(name, (valence["mean"], value["mean"]), (6, 6), textcoords="offset points", fontsize=9)
+        axes.annotate(name, (valence["mean"], value["mean"]), (6, -4 - 11 * priced), textcoords="offset points", fontsize=9)
         if priced:
             frontier.append((valence["mean"], value["mean"]))
     axes.plot(*zip(*frontier, strict=True), color=BLUE, linewidth=1, alpha=0.6)
     axes.axvline(0, color=ORANGE, linestyle="--", linewidth=1)
-    axes.set_xlabel("mean valence of a life, against the same customer left alone")
+    axes.margins(x=0.12)
+    axes.set_xlabel("valence after an opportunity, against the same customers left alone (dashed: the floor)")
     axes.set_ylabel("value per customer (money)")
     axes.set_title("what an affect floor costs: PPO at several prices of affect", loc="left", fontsize=11)
     axes.grid(alpha=0.25)
