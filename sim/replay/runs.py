@@ -20,7 +20,7 @@ SESSIONS, SUMMARY, POLICIES = "sessions.parquet", "summary.json", "policies"
 _ARTIFACTS = (SUMMARY, SESSIONS, "config", POLICIES)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """A finished run on disk: `summary` as `sim.run` wrote it, `config` resolved, plain dictionaries both."""
 
@@ -73,6 +73,8 @@ def find_run(text: str, tracking_uri: Callable[[], str] | None = None, outputs: 
                 f"run=latest: {outputs}/ holds no finished run; make one with: python -m sim.run agent=ppo"
             )
         return read_run(folder.resolve())
+    if not text:
+        raise ReplayError("run= is empty; give a folder, an MLflow run id, or latest")
     folder = Path(text).expanduser()
     if folder.name in (SESSIONS, SUMMARY):
         folder = folder.parent

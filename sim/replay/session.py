@@ -21,6 +21,9 @@ from sim.replay.shops import build_run_shop, check_pair
 from sim.shop.world import Shop
 
 
+REGRET_CUSTOMERS = 10_000  # beyond, living everybody again only to sort a list is not worth its memory
+
+
 @dataclasses.dataclass
 class Side:
     """One policy with the chosen customers' lives; what could not be had is None, and `notes` says why."""
@@ -78,7 +81,12 @@ def prepare(
         if each.damaged:
             notes.append(f"{len(each.damaged)} part(s) of the log cannot be read and are missing here: {', '.join(each.damaged)}.")
 
+    missing: list[str] = []
+    if shop is None:
+        shop, table = _shop(run, log, trusted, missing)
     people, views = _everybody(run, log, name_a, run_b, log_b, name_b)
+    if shop is not None and not np.isfinite(people["a"]["regret"]).any():
+        people["a"]["regret"] = _regret(shop, run, log, name_a, people["a"]["ids"])
     everybody = population.everybody(people["a"], people["b"])
     if customer is not None and customer not in everybody.ids:
         raise ReplayError(
@@ -88,14 +96,12 @@ def prepare(
 
     a = Side(run, name_a, read_lines(log, name_a, ids))
     b = Side(run_b, name_b, read_lines(log_b, name_b, ids))
-    if shop is None:
-        shop, table = _shop(a, log, trusted)
     what_if = featured(casts, settings.what_if_customers)
     if customer is not None and settings.what_if_customers:
         what_if = np.union1d(what_if, [customer])
     _live_again(a, shop, load_agent, trusted, settings, np.isin(a.lines.customers, what_if))
     if run_b is not run:
-        shop = _shop(b, log_b, trusted)[0]
+        shop = _shop(run_b, log_b, trusted, missing)[0]
     _live_again(b, shop, load_agent, trusted, settings, None)
     made = None
     if a.shop is not None and a.relived is not None and a.policy is not None and len(what_if):
@@ -105,7 +111,7 @@ def prepare(
     return Replay(
         run=run, a=a, b=b, casts=casts, people=people, views=views, segments=population.segments(shares),
         what_if=what_if if made is not None else np.zeros(0, np.int64), branches=made, table=table, labels=log.labels,
-        wanted=customer, notes=notes + a.notes + [note for note in b.notes if note not in a.notes],
+        wanted=customer, notes=list(dict.fromkeys(notes + missing + a.notes + b.notes)),
     )  # fmt: skip
 
 
@@ -118,25 +124,20 @@ def _everybody(
     run: Run, log: SessionTable, name_a: str, run_b: Run, log_b: SessionTable, name_b: str
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[str, Any]]]:
     """Totals per customer of both policies over the customers that both met, and the views of all policies."""
-    labels, views, people = len(log.labels), {}, {}
-    for key, each, where, names in (
-        ("a", log, run, list(run.summary["policies"])),
-        ("b", log_b, run_b, [name_b] if run_b is not run else [name_b]),
-    ):
-        wanted = name_a if key == "a" else name_b
-        for name in names:
-            if key == "b" and run_b is run and name in views and "b" in people:
-                continue
-            columns = population.read_everybody(each, name)
-            if len(columns["customer"]) == 0:
-                if name == wanted:
-                    raise ReplayError(f"the log of run {where.name} holds no session of policy {name!r}")
-                continue
-            views[_shown(run, where, name)] = population.view(columns, labels)
-            if name == wanted:
-                people[key] = population.per_customer(columns)
-            if key == "a" and run_b is run and name == name_b:
-                people["b"] = population.per_customer(columns)
+    labels = len(log.labels)
+    views: dict[str, dict[str, Any]] = {}
+    people: dict[str, dict[str, np.ndarray]] = {}
+    jobs = [(run, log, name) for name in run.summary["policies"]]
+    jobs += [(run_b, log_b, name_b)] if run_b is not run else []
+    for where, each, name in jobs:
+        sides = [key for key, wanted in (("a", (run, name_a)), ("b", (run_b, name_b))) if wanted == (where, name)]
+        columns = population.read_everybody(each, name)
+        if len(columns["customer"]) == 0:
+            if sides:
+                raise ReplayError(f"the log of run {where.name} holds no session of policy {name!r}")
+            continue
+        views[_shown(run, where, name)] = population.view(columns, labels)
+        people |= {key: population.per_customer(columns) for key in sides}
     if not np.array_equal(people["a"]["ids"], people["b"]["ids"]):
         both = np.intersect1d(people["a"]["ids"], people["b"]["ids"])
         if not len(both):
@@ -145,20 +146,31 @@ def _everybody(
     return people, views
 
 
-def _shop(side: Side, log: SessionTable, trusted: list[str]) -> tuple[Shop | None, pd.DataFrame | None]:
-    """The run's shop, if it can be built again and is the one that the log was written in."""
+def _shop(run: Run, log: SessionTable, trusted: list[str], missing: list[str]) -> tuple[Shop | None, pd.DataFrame | None]:
+    """The run's shop, if it can be built again and is the one that the log was written in; else `missing` learns why."""
     try:
-        shop, table = build_run_shop(side.run, trusted)
+        shop, table = build_run_shop(run, trusted)
     except ReplayError as error:
-        side.notes.append(f"No explanations and no branches: {error}.")
+        missing.append(f"No explanations and no branches: {error}.")
         return None, None
     if log.shop_digest and shop.digest != log.shop_digest:
-        side.notes.append(
+        missing.append(
             "No explanations and no branches: the shop has changed since the run (its catalog, gallery or equations), "
             "so these lives cannot be lived again."
         )
         return None, table
     return shop, table
+
+
+def _regret(shop: Shop, run: Run, log: SessionTable, policy: str, ids: np.ndarray) -> np.ndarray:
+    """(n,) money that the best labels would have earned at once on average, beyond those chosen; NaN where unknown."""
+    if len(ids) > REGRET_CUSTOMERS:
+        return np.full(len(ids), np.nan)
+    lines = read_lines(log, policy, ids)
+    try:
+        return lines.total(relive(shop, lines, run.seed).regret(lines.at["action"]))
+    except ReplayError:
+        return np.full(len(ids), np.nan)
 
 
 def _live_again(

@@ -5,10 +5,10 @@ const $ = (selector, root = document) => root.querySelector(selector);
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined || (value === false && !name.startsWith("aria-"))) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "style") node.style.cssText = value;
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : value);
   }
   for (const child of children.flat(3)) {
     if (child !== null && child !== undefined && child !== false) node.append(child.nodeType ? child : document.createTextNode(String(child)));
@@ -47,12 +47,12 @@ function face(image, alt) {
 
 /* A small chart of several series over days: series [{which, points: [[day, value], ...], stepped}]. */
 function chart(title, series, days, today, { low = null, high = null, zero = false, format = x => x.toFixed(1), note = "", id }) {
-  const W = 320, H = 96, left = 34, right = 6, top = 8, bottom = 15;
+  const W = 320, H = 104, left = 30, right = 6, top = 8, bottom = 15;
   const values = series.flatMap(s => s.points.map(p => p[1]));
   let lo = low ?? Math.min(0, ...values), hi = high ?? Math.max(0, ...values);
   if (hi - lo < 1e-9) hi = lo + 1;
   const x = day => left + (W - left - right) * day / Math.max(days, 1), y = v => top + (H - top - bottom) * (hi - v) / (hi - lo);
-  const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${note}` });
+  const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}: ${note}` });
   for (const v of zero ? [lo, 0, hi] : [lo, hi]) plot.append(svg("line", { class: "grid", x1: left, x2: W - right, y1: y(v), y2: y(v) }));
   for (const s of series) {
     if (!s.points.length) continue;
@@ -62,9 +62,7 @@ function chart(title, series, days, today, { low = null, high = null, zero = fal
   }
   plot.append(svg("line", { class: "cursor", "data-left": left, "data-span": W - left - right, "data-days": Math.max(days, 1), x1: x(today), x2: x(today), y1: top - 4, y2: H - bottom }));
   const holder = el("div", { class: "chart", id }, el("h3", null, el("span", null, title), el("span", { class: "soft value" }, note)), plot);
-  // numbers stay unstretched: they are laid over the stretched plot
-  plot.setAttribute("preserveAspectRatio", "xMidYMid meet");
-  for (const [v, text] of zero && lo < -1e-9 ? [[lo, format(lo)], [0, "0"], [hi, format(hi)]] : [[lo, format(lo)], [hi, format(hi)]]) plot.append(svg("text", { x: left - 5, y: y(v) + 4, "text-anchor": "end" }, text));
+  for (const [v, text] of zero && lo < -1e-9 ? [[lo, format(lo)], [0, "0"], [hi, format(hi)]] : [[lo, format(lo)], [hi, format(hi)]]) plot.append(svg("text", { x: left - 5, y: y(v) + 4, "text-anchor": "end" }, text.replace(/^-0(\.0+)?$/, "0").replace("-", "−")));
   plot.append(svg("text", { x: left, y: H - 2 }, "day 0"), svg("text", { x: W - right, y: H - 2, "text-anchor": "end" }, `day ${days}`));
   return holder;
 }

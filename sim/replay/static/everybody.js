@@ -50,13 +50,14 @@ function heat(view) {
   const columnSum = names.map((_, j) => count.reduce((s, row) => s + row[j], 0));
   const value = (a, j) => crowd.heat === "share" ? (columnSum[j] ? count[a][j] / columnSum[j] : null) : (a && count[a][j] >= 10 ? bought[a][j] / count[a][j] : null);
   let top = 0;
-  for (let a = 0; a <= K; a++) names.forEach((_, j) => { if (shown[j]) top = Math.max(top, value(a, j) ?? 0); });
+  const rare = j => columnSum[j] < 30;
+  for (let a = 0; a <= K; a++) names.forEach((_, j) => { if (shown[j] && !rare(j)) top = Math.max(top, value(a, j) ?? 0); });
   const rows = [];
   for (let a = crowd.heat === "share" ? 0 : 1; a <= K; a++) {
-    rows.push(el("tr", null, el("th", { scope: "row" }, labelName(a)), names.map((name, j) => shown[j] && (value(a, j) === null ? el("td", { class: "soft" }, "·") : cell(value(a, j), top, crowd.heat === "share" ? Math.round(100 * value(a, j)) : (100 * value(a, j)).toFixed(1), `${labelName(a)} when the face seems ${name}: ${count[a][j]} opportunities, ${bought[a][j]} purchases`)))));
+    rows.push(el("tr", null, el("th", { scope: "row" }, labelName(a)), names.map((name, j) => shown[j] && (value(a, j) === null || rare(j) ? el("td", { class: "soft" }, "·") : cell(value(a, j), top, crowd.heat === "share" ? Math.round(100 * value(a, j)) : (100 * value(a, j)).toFixed(1), `${labelName(a)} when the face seems ${name}: ${count[a][j]} opportunities, ${bought[a][j]} purchases`)))));
   }
   return el("div", { class: "scroll" }, el("table", { class: "heat", id: "heat" }, el("thead", null, el("tr", null, el("td"), names.map((name, j) => shown[j] && el("th", { scope: "col" }, name)))), el("tbody", null, rows)),
-    el("p", { class: "small soft", style: "margin-top:6px" }, crowd.heat === "share" ? "In %, columns add up to 100: how the policy answers an emotion that it believes to see." : "In %; cells of fewer than 10 pushes show a dot."));
+    el("p", { class: "small soft", style: "margin-top:6px" }, crowd.heat === "share" ? "In %, columns add up to 100: how the policy answers an emotion that it believes to see. Columns of fewer than 30 opportunities show dots." : "In %; cells of fewer than 10 pushes show a dot."));
 }
 
 function confusion(view) {
@@ -78,8 +79,8 @@ function confusion(view) {
 }
 
 function segment(part) {
-  const W = 560, rowH = 36, left = 152, right = 58, H = 26 + rowH * part.rows.length, sides = [["a", nameOf("a")], ["b", nameOf("b")]];
-  const all = part.rows.flatMap(r => sides.map(([, n]) => r.value[n])), lo = Math.min(0, ...all.map(v => v.low)), hi = Math.max(0.01, ...all.map(v => v.high));
+  const narrow = window.innerWidth < 620, W = narrow ? 380 : 560, rowH = 36, left = narrow ? 108 : 152, right = 58, H = 26 + rowH * part.rows.length, sides = [["a", nameOf("a")], ["b", nameOf("b")]];
+  const all = facts.segments.flatMap(p => p.rows.flatMap(r => sides.map(([, n]) => r.value[n]))), lo = Math.min(0, ...all.map(v => v.low)), hi = Math.max(0.01, ...all.map(v => v.high));
   const x = v => left + (W - left - right) * (Math.max(lo, Math.min(hi, v)) - lo) / (hi - lo);
   const plot = svg("svg", { class: "segment", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${part.title}: ` + part.rows.map(r => `${r.name} ${sides.map(([, n]) => `${n} ${r.value[n].mean.toFixed(2)}`).join(", ")}`).join("; ") });
   for (let k = 0; k <= 4; k++) { const v = lo + (hi - lo) * k / 4; plot.append(svg("line", { class: "grid", x1: x(v), x2: x(v), y1: 18, y2: H }), svg("text", { class: "soft", x: x(v), y: 12, "text-anchor": "middle" }, v.toFixed(0))); }

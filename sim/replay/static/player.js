@@ -52,17 +52,22 @@ function story(c) {
   return [el("p", null, `Wears the face of ${c.person}; ${known}; ${wrong}${c.masked ? `; masked at ${c.masked}` : ""}${c.mistaken ? `; taken for somebody else at ${c.mistaken}` : ""}.`), el("p", null, apart)];
 }
 
+/* Drawn, since fonts differ in which arrows they have. */
+function sign(path) { return svg("svg", { width: 15, height: 15, viewBox: "0 0 16 16", "aria-hidden": "true", class: "sign" }, svg("path", { d: path })); }
+const SIGNS = { start: "M2 2h2v12H2zM14 2v12L5 8z", back: "M12 2v12L3 8z", play: "M3 1.5v13L14 8z", pause: "M3 2h4v12H3zM9 2h4v12H9z", on: "M4 2v12l9-6z", end: "M12 2h2v12h-2zM2 2v12l9-6z", part: "M7 15V9L2.5 4.5 4 3l4 4 4-4 1.5 1.5L9 9v6z" };
+
 function controls(state) {
-  const button = (id, label, text, act) => el("button", { id, "aria-label": label, title: label, onclick: act }, text);
-  return el("div", { class: "controls" },
-    button("to-start", "To the beginning (Home)", "⏮", () => go(state, 0)), button("back", "One back (←)", "◀", () => go(state, state.moment - 1)),
-    el("button", { id: "play", class: "play", title: "Play or pause (space)", onclick: () => playOrPause(state) }, "▶ Play"),
-    button("on", "One on (→)", "▶", () => go(state, state.moment + 1)), button("to-end", "To the end (End)", "⏭", () => go(state, player.moments.length - 1)),
-    el("input", { id: "slider", type: "range", min: 0, max: player.moments.length - 1, step: 1, value: state.moment, "aria-label": "Moment of the session", oninput: event => go(state, Number(event.target.value)) }),
+  const button = (id, label, path, act) => el("button", { id, class: "icon", "aria-label": label, title: label, onclick: act }, sign(path));
+  return [el("div", { class: "controls" },
+    button("to-start", "To the beginning (Home)", SIGNS.start, () => go(state, 0)), button("back", "One back (left arrow)", SIGNS.back, () => go(state, state.moment - 1)),
+    el("button", { id: "play", class: "play", title: "Play or pause (space)", onclick: () => playOrPause(state) }, sign(SIGNS.play), "Play"),
+    button("on", "One on (right arrow)", SIGNS.on, () => go(state, state.moment + 1)), button("to-end", "To the end (End)", SIGNS.end, () => go(state, player.moments.length - 1)),
     el("span", { class: "now", id: "now" }),
-    el("button", { id: "to-part", title: "Where the policies part (d)", disabled: facts.customers[state.row].part < 0, onclick: () => go(state, partMoment(state)) }, "⑂ Where they part"),
-    el("select", { id: "speed", class: "speed", "aria-label": "Speed" }, [["900", "slow"], ["450", "normal"], ["150", "fast"]].map(([v, t]) => el("option", { value: v, selected: v === "450" }, t))));
+    el("button", { id: "to-part", title: "Where the policies part (d)", disabled: facts.customers[state.row].part < 0, onclick: () => go(state, partMoment(state)) }, sign(SIGNS.part), "Where they part"),
+    el("select", { id: "speed", class: "speed", "aria-label": "Speed" }, [["900", "slow"], ["450", "normal"], ["150", "fast"]].map(([v, t]) => el("option", { value: v, selected: v === "450" }, t)))),
+  el("input", { id: "slider", type: "range", min: 0, max: player.moments.length - 1, step: 1, value: state.moment, "aria-label": "Moment of the session", oninput: event => go(state, Number(event.target.value)) })];
 }
+function playButton(playing) { if ($("#play")) $("#play").replaceChildren(sign(playing ? SIGNS.pause : SIGNS.play), playing ? "Pause" : "Play"); }
 const partMoment = state => Math.max(0, Math.min(facts.customers[state.row].part, player.moments.length - 1));
 
 /* Timeline lanes and charts: drawn once per customer and branch; the cursor moves over them. */
@@ -70,35 +75,42 @@ function drawPaths(state) {
   const branch = chosenBranch(state), steps = branch ? branchSteps(branch) : null;
   const days = Math.max(player.days, steps ? steps[steps.length - 1].day : 0, 1);
   player.shownDays = days;
-  const narrow = $("#track").clientWidth < 560, W = narrow ? 360 : 960, left = narrow ? 4 : 118, H = steps ? 92 : 66, x = day => left + 10 + (W - left - 26) * day / days;
-  const track = svg("svg", { class: "track", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Timeline of both policies; the slider above moves through it" });
-  player.x = x;
-  const spread = lines => { // opportunities of one day stand side by side
-    const seen = new Map();
-    return lines.map(day => { const k = seen.get(day) || 0; seen.set(day, k + 1); return x(day) + k * (narrow ? 4 : 7); });
-  };
-  const lane = (y, name, which, events, onpick) => {
+  const narrow = $("#track").clientWidth < 560, W = narrow ? 360 : 960, left = narrow ? 0 : 118, H = steps ? 108 : 82, n = player.moments.length;
+  const at = moment => left + 10 + (W - left - 26) * (n > 1 ? moment / (n - 1) : 0), room = (W - left - 26) / Math.max(n - 1, 1), r = Math.max(2.4, Math.min(5.5, room * .55));
+  const dayOf = player.moments.map((_, m) => today(m));
+  const track = svg("svg", { class: "track", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Timeline of both policies, one place per opportunity; the slider above moves through it" });
+  player.at = at;
+  const lane = (y, name, which, events) => { // events: [x, {day, action, flags}, moment or null]
     if (!narrow) track.append(svg("text", { x: left - 6, y: y + 4, "text-anchor": "end", style: `fill:var(--${which});font-weight:650` }, name.length > 17 ? name.slice(0, 16) + "…" : name));
-    const at = spread(events.map(e => e.day));
-    track.append(svg("line", { class: "lane", x1: at[0], x2: at[at.length - 1], y1: y, y2: y, style: `stroke:var(--${which})` }));
-    events.forEach((e, i) => {
-      track.append(mark(outcome(e), at[i], y, narrow ? 4 : 5));
-      if (e.flags & OPTED_OUT) track.append(mark("out", at[i] + (narrow ? 9 : 12), y, 5));
-      if (e.flags & LAPSED) track.append(mark("lapse", at[i] + (narrow ? 8 : 11), y, 5));
-      if (onpick) track.append(svg("rect", { class: "hit", x: at[i] - 5, y: y - 12, width: 10, height: 24, onclick: () => onpick(i) }, svg("title", null, `day ${e.day}: ${labelName(e.action)}, ${OUTCOME_WORDS[outcome(e)]}`)));
-    });
-    return at;
+    if (!events.length) return;
+    track.append(svg("line", { class: "lane", x1: events[0][0], x2: events[events.length - 1][0], y1: y, y2: y, style: `stroke:var(--${which})` }));
+    for (const [x, e, m] of events) {
+      track.append(mark(outcome(e), x, y, r));
+      if (e.flags & (OPTED_OUT | LAPSED)) track.append(mark(e.flags & OPTED_OUT ? "out" : "lapse", x + Math.min(r + 7, 14), y, 5));
+      if (m !== null) track.append(svg("rect", { class: "hit", x: x - Math.max(room, 6) / 2, y: y - 12, width: Math.max(room, 6), height: 24, onclick: () => go(state, m) }, svg("title", null, `day ${e.day}: ${labelName(e.action)}, ${OUTCOME_WORDS[outcome(e)]}`)));
+    }
   };
-  const brief = side => player[side].lines.map(line => ({ day: columns[`${side}/day`][line], action: columns[`${side}/action`][line], flags: columns[`${side}/flags`][line] }));
-  const pick = index => i => go(state, player.moments.findIndex(m => m[index] === i));
+  const brief = (side, line) => ({ day: columns[`${side}/day`][line], action: columns[`${side}/action`][line], flags: columns[`${side}/flags`][line] });
+  const events = (side, i) => player.moments.flatMap((pair, m) => pair[i] === null ? [] : [[at(m), brief(side, player[side].lines[pair[i]]), m]]);
   const c = facts.customers[state.row];
-  player.at = { a: lane(20, nameOf("a"), "a", brief("a"), pick(0)), b: lane(46, nameOf("b"), "b", brief("b"), pick(1)) };
-  if (c.part >= 0 && c.part < player.at.a.length) {
-    const at = player.at.a[c.part];
-    track.append(svg("line", { class: "part", x1: at, x2: at, y1: 6, y2: H - 6 }), svg("text", { x: at + 4, y: 9, style: "fill:var(--w)" }, "they part"));
+  if (c.part >= 0) {
+    const x = at(partMoment(state)), late = x > W * .8;
+    track.append(svg("line", { class: "part", x1: x, x2: x, y1: 8, y2: H - 16 }), svg("text", { x: late ? x - 5 : x + 5, y: 9, "text-anchor": late ? "end" : "start", style: "fill:var(--w)" }, "they part"));
   }
-  if (steps) lane(74, `what if: ${labelName(branch.action)}`, "w", steps, null);
-  track.append(svg("line", { class: "cursor", id: "cursor", y1: 4, y2: H - 4 }));
+  lane(24, nameOf("a"), "a", events("a", 0));
+  lane(50, nameOf("b"), "b", events("b", 1));
+  if (steps) { // a branch has days of its own: placed between the moments of both lives
+    const begin = player.moments.findIndex(m => m[0] === player.a.lines.indexOf(state.branchLine));
+    let reached = begin - 1;
+    lane(76, `what if: ${labelName(branch.action)}`, "w", steps.map((s, i) => {
+      if (i === 0) reached = begin;
+      else { const m = dayOf.findIndex((d, k) => k > reached && d >= s.day); reached = Math.min(m < 0 ? reached + .5 : dayOf[m] === s.day ? m : Math.max(reached + .4, m - .5), n - .6); }
+      return [at(reached), s, null];
+    }));
+  }
+  let written = -99;
+  dayOf.forEach((day, m) => { if ((m === 0 || day !== dayOf[m - 1]) && at(m) - written > (narrow ? 34 : 46)) { written = at(m); track.append(svg("text", { x: at(m), y: H - 2, "text-anchor": m === 0 && narrow ? "start" : "middle" }, m === 0 ? "day 0" : day)); } });
+  track.append(svg("line", { class: "cursor", id: "cursor", y1: 10, y2: H - 14 }));
   $("#track").replaceChildren(track);
 
   const series = (name, which) => ({ which, points: player[which].lines.map(line => [columns[`${which}/day`][line], columns[`${which}/${name}`][line]]) });
@@ -124,7 +136,7 @@ function showMoment(state) {
   $("#now").textContent = words;
   $("#back").disabled = $("#to-start").disabled = state.moment === 0;
   $("#on").disabled = $("#to-end").disabled = state.moment === player.moments.length - 1;
-  const spot = at.a.now ? player.at.a[at.a.index] : player.at.b[at.b.index];
+  const spot = player.at(state.moment);
   $("#cursor").setAttribute("x1", spot); $("#cursor").setAttribute("x2", spot);
   for (const [name, read] of [["money", side => money(player[side].money[at[side].index])], ["mood", side => at[side].o.mood.toFixed(2)], ["fatigue", side => at[side].o.fatigue.toFixed(1)]]) {
     moveCursor($(`#chart-${name}`), day);
@@ -263,9 +275,9 @@ function go(state, moment) {
   showMoment(state); remember(state);
 }
 function playOrPause(state) {
-  if (player.timer) { clearTimeout(player.timer); player.timer = null; $("#play").textContent = "▶ Play"; showMoment(state); return; }
+  if (player.timer) { clearTimeout(player.timer); player.timer = null; playButton(false); showMoment(state); return; }
   if (state.moment === player.moments.length - 1) go(state, 0);
-  $("#play").textContent = "❚❚ Pause";
+  playButton(true);
   const tick = () => {
     if (state.moment >= player.moments.length - 1) { playOrPause(state); return; }
     go(state, state.moment + 1);
@@ -273,4 +285,4 @@ function playOrPause(state) {
   };
   player.timer = setTimeout(tick, Number($("#speed").value));
 }
-function stop() { if (player.timer) { clearTimeout(player.timer); player.timer = null; if ($("#play")) $("#play").textContent = "▶ Play"; } }
+function stop() { if (player.timer) { clearTimeout(player.timer); player.timer = null; playButton(false); } }

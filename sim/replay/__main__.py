@@ -1,0 +1,155 @@
+"""Write, or serve, the session player's page of a run.
+
+python -m sim.replay run=latest
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+USAGE = """\
+Write the session player's page of a run: one HTML file to open, to send, or to look at in MLflow.
+
+  python -m sim.replay                                  the latest run: its agent beside its best other policy
+  python -m sim.replay run=outputs/2026-11-25/...       another run: its folder, or its MLflow id
+  python -m sim.replay policy_a=linucb policy_b=random  which policies
+  python -m sim.replay run_b=FOLDER                     beside the agent of another run on the same customers
+  python -m sim.replay customer=128                     open it at this customer
+  python -m sim.replay serve=true                       with every what-if, lived when asked for (127.0.0.1 only)
+
+Settings (KEY=VALUE): run, run_b, policy_a, policy_b, customer, out, open, serve, port, trusted_targets,
+  replay.customers, replay.what_if_customers, replay.megabytes, replay.drivers, replay.picture_pixels, replay.show_faces
+"""
+
+
+def _compose(arguments: list[str]) -> Any:
+    """The configuration with the arguments as overrides."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    from sim.replay.settings import ReplayConfig
+    from sim.shop.parameters import CONF
+
+    ConfigStore.instance().store(name="replay_schema", node=ReplayConfig)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("replay", arguments)
+
+
+def _bad_setting(error: Exception) -> str:
+    """One sentence about an override that the configuration does not take."""
+    import dataclasses
+    import re
+
+    from sim.replay.settings import PageSettings, ReplayConfig
+
+    text = " ".join(str(error.__cause__ or error).split())
+    unknown = re.search(r"Key '([\w.]+)' (?:is )?not in", text)
+    if unknown:
+        names = [f.name for f in dataclasses.fields(ReplayConfig)]
+        names += [f"replay.{f.name}" for f in dataclasses.fields(PageSettings)]
+        close = difflib.get_close_matches(unknown.group(1), names, n=1)
+        advice = f"did you mean {close[0]}?" if close else "python -m sim.replay --help lists them"
+        return f"there is no setting {unknown.group(1)!r}; {advice}"
+    key = re.search(r"full_key: (\S+)", text)
+    text = re.sub(r"\s*(full_key|object_type|reference_type)\S*.*", "", text)
+    return f"{key.group(1)}: {text}" if key and key.group(1) not in text else text
+
+
+def run(cfg: Any) -> None:
+    """Find the run, prepare its sessions, write or serve the page."""
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from sim.replay import ReplayError, find_run, write_page
+    from sim.replay.settings import PageSettings, check_settings
+
+    settings = OmegaConf.to_object(cfg.replay)
+    assert isinstance(settings, PageSettings)
+    check_settings(settings)
+    if not 0 <= cfg.port <= 65535:
+        raise ReplayError(f"port={cfg.port} is out of range; allowed is 0 to 65535")
+
+    def tracking_uri() -> str:
+        return str(instantiate(cfg.joined.tracking_uri))
+
+    chosen = find_run(cfg.run, tracking_uri)
+    run_b = None if cfg.run_b is None else find_run(cfg.run_b, tracking_uri)
+    load_agent = instantiate(cfg.joined.load_agent)
+    common: dict[str, Any] = {
+        "run_b": run_b, "policy_a": cfg.policy_a, "policy_b": cfg.policy_b, "customer": cfg.customer,
+        "trusted": list(cfg.trusted_targets),
+    }  # fmt: skip
+    if cfg.serve:
+        _serve(chosen, settings, load_agent, cfg.port, cfg.open, common)
+        return
+    page = write_page(chosen, settings, load_agent, out=Path(cfg.out) if cfg.out else None, **common)
+    for note in page.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(
+        f"{page.customers} customers, what-if for {page.what_if_customers} of them, {page.bytes / 1e6:.1f} MB, "
+        f"{page.seconds:.0f} s: {os.path.relpath(page.path)}"
+    )
+    if not page.shareable:
+        print("it shows photographs of real people: keep it on this machine", file=sys.stderr)
+    if cfg.open:
+        _open(page.path.resolve().as_uri())
+
+
+def _serve(chosen: Any, settings: Any, load_agent: Any, port: int, with_browser: bool, common: dict[str, Any]) -> None:
+    from sim.replay.serve import HOST, server
+    from sim.replay.session import prepare
+
+    replay = prepare(chosen, settings, load_agent, **common)
+    for note in replay.notes:
+        print(f"note: {note}", file=sys.stderr)
+    with server(replay, settings, port) as listening:
+        address = f"http://{HOST}:{listening.server_port}/"
+        print(f"{address} answers; Ctrl-C ends it", flush=True)
+        if with_browser:
+            _open(address)
+        try:
+            listening.serve_forever()
+        except KeyboardInterrupt:
+            print("ended", file=sys.stderr)
+
+
+def _open(address: str) -> None:
+    """Show the page where there is a screen to show it on; a server in a cellar has none."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    import webbrowser
+
+    webbrowser.open(address)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code: 2 for wrong input, 1 for surroundings that fail."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(a in ("-h", "--help") for a in arguments):
+        print(USAGE, end="")
+        return 0
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        run(_compose(arguments))
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {_bad_setting(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
