@@ -25,6 +25,8 @@ Settings (KEY=VALUE): run, run_b, policy_a, policy_b, customer, out, open, serve
   replay.customers, replay.what_if_customers, replay.megabytes, replay.drivers, replay.picture_pixels, replay.show_faces
 """
 
+_PATHS = ("run", "run_b", "out")
+
 
 def _compose(arguments: list[str]) -> Any:
     """The configuration with the arguments as overrides."""
@@ -34,9 +36,19 @@ def _compose(arguments: list[str]) -> Any:
     from sim.replay.settings import ReplayConfig
     from sim.shop.parameters import CONF
 
+    arguments = [_quoted(argument) for argument in arguments]
     ConfigStore.instance().store(name="replay_schema", node=ReplayConfig)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("replay", arguments)
+
+
+def _quoted(argument: str) -> str:
+    """A path as it was typed, in the quotes that Hydra's grammar wants around spaces, commas and the like."""
+    name, sign, value = argument.partition("=")
+    if not sign or name not in _PATHS or value[:1] in ("'", '"') or value == "null":
+        return argument
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{escaped}'"
 
 
 def _bad_setting(error: Exception) -> str:

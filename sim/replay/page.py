@@ -102,9 +102,9 @@ def write_page(
 
 def fitted(replay: Replay, settings: PageSettings, live: bool = False) -> tuple[bytes, int]:
     """The page with as many branches as fit its size, and for how many customers they are."""
-    ahead = replay.what_if
+    ahead, faces = replay.what_if, faces_of(replay, settings)
     while True:
-        html = render(replay, settings, ahead, live).encode()
+        html = render(replay, ahead, faces, live).encode()
         if len(html) <= settings.megabytes * 1e6 or not len(ahead):
             return html, len(ahead)
         ahead = ahead[: len(ahead) // 2]
@@ -126,16 +126,23 @@ def publish(path: Path, data: bytes, private: bool = False) -> None:
         raise
 
 
-def render(replay: Replay, settings: PageSettings, ahead: np.ndarray, live: bool = False) -> str:
-    """The HTML text; `ahead` are the customers whose branches are on the page, `live` allows it to ask its own server."""
+def render(replay: Replay, ahead: np.ndarray, faces: dict[str, str], live: bool = False) -> str:
+    """The HTML text.
+
+    Parameters
+    ----------
+    ahead : the customers whose branches are on the page.
+    faces : pictures by the name that the log gives them.
+    live : the page may ask the server that it came from.
+    """
     columns = Columns()
-    images = sorted({*replay.a.lines.images[1], *replay.b.lines.images[1]})
+    images = _images(replay)
     names = sorted({*replay.a.lines.identities[1], *replay.b.lines.identities[1], *replay.a.lines.persons[1]})
     for key, side in (("a", replay.a), ("b", replay.b)):
         _pack_side(columns, key, side, images, names)
     if replay.branches is not None and len(ahead):
         _pack_branches(columns, replay.branches, replay.a.lines, ahead)
-    facts = _facts(replay, settings, images, names, ahead, live)
+    facts = _facts(replay, images, names, ahead, faces, live)
     facts["columns"] = columns.directory
     read = {name: (STATIC / name).read_text(encoding="utf-8") for name in ("page.html", "page.css")}
     script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -211,12 +218,15 @@ def _pack_branches(columns: Columns, made: what_if.Branches, lines: Lines, ahead
         columns.add(f"branch/{name}", values, kind, scale)
 
 
+def _images(replay: Replay) -> list[str]:
+    return sorted({*replay.a.lines.images[1], *replay.b.lines.images[1]})
+
+
 def _facts(
-    replay: Replay, settings: PageSettings, images: list[str], names: list[str], ahead: np.ndarray, live: bool
+    replay: Replay, images: list[str], names: list[str], ahead: np.ndarray, faces: dict[str, str], live: bool
 ) -> dict[str, Any]:
     """The readable part of the page."""
     run, catalog = replay.run, replay.a.shop.catalog if replay.a.shop is not None else None
-    faces = _faces(replay, settings, images)
     lines = replay.a.lines
     shown = np.searchsorted(replay.people["a"]["ids"], lines.customers)
     person = [lines.persons[1][c] for c in lines.persons[0][lines.start[:-1]]]
@@ -279,8 +289,9 @@ def _headline(run: Run, name: str) -> dict[str, Any]:
     return {key: metrics.get(key) for key in ("value_per_customer", "push_rate", "opt_out_rate", "days_per_customer")}
 
 
-def _faces(replay: Replay, settings: PageSettings, images: list[str]) -> dict[str, str]:
+def faces_of(replay: Replay, settings: PageSettings) -> dict[str, str]:
     """Pictures by the name that the log gives them; none of real customers unless they are asked for."""
+    images = _images(replay)
     if replay.table is None or (replay.run.real_gallery and not settings.show_faces):
         return {}
     if not replay.run.real_gallery:

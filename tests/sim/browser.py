@@ -43,7 +43,8 @@ class Browser:
 
         arguments = [
             program, "--headless", *sandbox, "--disable-gpu", "--no-first-run", "--remote-debugging-pipe", "--disable-dev-shm-usage",
-            "--force-prefers-reduced-motion", f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", "about:blank",
+            "--force-prefers-reduced-motion",
+            "--disable-features=IsolateSandboxedIframes",  # so that a sandboxed frame can be looked into from here f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", "about:blank",
         ]  # fmt: skip
         self._process = subprocess.Popen(
             arguments, preexec_fn=descriptors, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -53,6 +54,7 @@ class Browser:
         self._buffer, self._number, self._answers = b"", 0, {}
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self.contexts: list[dict[str, Any]] = []
         self._session = None
         target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
@@ -89,9 +91,10 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"never true: {expression}; errors: {self.errors}")
 
-    def eval(self, expression: str, quiet: bool = False) -> Any:
-        """The value of an expression in the page."""
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+    def eval(self, expression: str, quiet: bool = False, context: int | None = None) -> Any:
+        """The value of an expression in the page, or in a frame of it (an id of `contexts`)."""
+        where = {} if context is None else {"contextId": context}
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, **where)
         if "exceptionDetails" in answer and not quiet:
             raise AssertionError(answer["exceptionDetails"].get("exception", {}).get("description", str(answer)))
         return answer["result"].get("value")
@@ -144,6 +147,8 @@ class Browser:
             self.errors.append(str([a.get("value", a.get("description")) for a in params["args"]]))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(params["entry"]["text"])
+        elif method == "Runtime.executionContextCreated":
+            self.contexts.append(params["context"])
         elif method == "Network.requestWillBeSent":
             if not params["request"]["url"].startswith("data:"):  # part of the page itself
                 self.requests.append(params["request"]["url"])
