@@ -60,15 +60,16 @@ def _bad_setting(error: Exception) -> str:
 
     text = " ".join(str(error.__cause__ or error).split())
     unknown = re.search(r"Key '([\w.]+)' (?:is )?not in", text)
+    whole = re.search(r"full_key: (\S+)", text)
     if unknown:
         names = [f.name for f in dataclasses.fields(ReplayConfig)]
         names += [f"replay.{f.name}" for f in dataclasses.fields(PageSettings)]
-        close = difflib.get_close_matches(unknown.group(1), names, n=1)
+        name = whole.group(1) if whole else unknown.group(1)
+        close = difflib.get_close_matches(name, names, n=1)
         advice = f"did you mean {close[0]}?" if close else "python -m sim.replay --help lists them"
-        return f"there is no setting {unknown.group(1)!r}; {advice}"
-    key = re.search(r"full_key: (\S+)", text)
+        return f"there is no setting {name!r}; {advice}"
     text = re.sub(r"\s*(full_key|object_type|reference_type)\S*.*", "", text)
-    return f"{key.group(1)}: {text}" if key and key.group(1) not in text else text
+    return f"{whole.group(1)}: {text}" if whole and whole.group(1) not in text else text
 
 
 def run(cfg: Any) -> None:

@@ -67,7 +67,9 @@ def branch(shop: Shop, policy: Any, relived: Relived, state: np.ndarray, action:
     return Branches(relived.kept[state], action, np.add.reduceat(steps["reward"], start[:-1]), start, steps)
 
 
-def _live(shop: Shop, policy: Any, states: Lives, state: np.ndarray, action: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _live(
+    shop: Shop, policy: Any, states: Lives, state: np.ndarray, action: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Opportunities of a batch of branches, sorted by branch, and how many each has."""
     number = len(state)
     lives = shop.customers(number, seed, SPLIT)

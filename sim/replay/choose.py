@@ -31,7 +31,9 @@ class Everybody:
     regret: np.ndarray  # money that better labels would have earned at once on average; NaN unknown
 
 
-def choose(everybody: Everybody, number: int, a: str, b: str, wanted: int | None = None) -> tuple[np.ndarray, list[Cast]]:
+def choose(
+    everybody: Everybody, number: int, a: str, b: str, wanted: int | None = None
+) -> tuple[np.ndarray, list[Cast]]:
     """`number` customers and the lists that name them; every list gets a turn, then evenly spaced ids fill up.
 
     Returns

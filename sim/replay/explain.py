@@ -98,7 +98,9 @@ def _occlusion(layout: dict[str, tuple[int, int]], action: np.ndarray, size: int
     return [name for name, _ in groups], inside
 
 
-def explain(policy: Any, relived: Relived, action: np.ndarray, layout: dict[str, tuple[int, int]], number: int) -> Drivers:
+def explain(
+    policy: Any, relived: Relived, action: np.ndarray, layout: dict[str, tuple[int, int]], number: int
+) -> Drivers:
     """The `number` strongest drivers of every decision; `action` (T,) as requested."""
     x = relived.observation.astype(np.float64)
     usual, spread = x.mean(0), x.std(0)
@@ -119,7 +121,9 @@ def explain(policy: Any, relived: Relived, action: np.ndarray, layout: dict[str,
     )
 
 
-def _linear(policy: Any, x: np.ndarray, usual: np.ndarray, inside: np.ndarray, allowed: np.ndarray, action: np.ndarray) -> np.ndarray:
+def _linear(
+    policy: Any, x: np.ndarray, usual: np.ndarray, inside: np.ndarray, allowed: np.ndarray, action: np.ndarray
+) -> np.ndarray:
     """(G, T) contributions to the lead of the action over the best other allowed one, money."""
     rows = np.arange(len(action))
     score = np.where(allowed, policy.scores(x, 0.0), -np.inf)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,9 +41,11 @@ class SessionTable:
     shop_digest: str
     labels: tuple[str, ...]
 
-    def read(self, columns: list[str], policies: list[str] | None = None, customers: np.ndarray | None = None) -> pa.Table:
+    def read(
+        self, columns: list[str], policies: list[str] | None = None, customers: np.ndarray | None = None
+    ) -> pa.Table:
         """Columns of all parts, of some policies and customers only."""
-        filters = []
+        filters: list[tuple[str, str, list[Any]]] = []
         if policies is not None:
             filters.append(("policy", "in", policies))
         if customers is not None:
@@ -79,7 +82,9 @@ def open_log(path: Path) -> SessionTable:
             damaged.append(part.name)
             reason = str(error).splitlines()[0]
     if schema is None or not good:
-        raise ReplayError(f"{path} cannot be read as Parquet ({reason}); was the run killed while it wrote? Run it again")
+        raise ReplayError(
+            f"{path} cannot be read as Parquet ({reason}); was the run killed while it wrote? Run it again"
+        )
     lacking = [name for name in NEEDED if name not in schema.names]
     if lacking:
         raise ReplayError(f"{path} is no session log of this version: it lacks the column {', '.join(lacking[:4])}")
@@ -143,7 +148,9 @@ def read_lines(log: SessionTable, policy: str, customers: np.ndarray | None = No
     """
     actions = len(log.labels) + 1
     probabilities = [f"action_probability_{a}" for a in range(actions)]
-    table = log.read([*NEEDED, *probabilities], [policy], customers).sort_by([("customer", "ascending"), ("step", "ascending")])
+    table = log.read([*NEEDED, *probabilities], [policy], customers).sort_by(
+        [("customer", "ascending"), ("step", "ascending")]
+    )
     if len(table) == 0:
         raise ReplayError(f"the log holds no session of policy {policy!r}")
     at = {

@@ -96,7 +96,13 @@ def write_page(
     path = Path(out) if out is not None else run.folder / (PAGE_WITH_FACES if photographs else PAGE)
     publish(path, html, private=photographs)
     return Page(
-        path, not photographs, len(replay.a.lines.customers), ahead, len(html), time.monotonic() - started, tuple(replay.notes)
+        path,
+        not photographs,
+        len(replay.a.lines.customers),
+        ahead,
+        len(html),
+        time.monotonic() - started,
+        tuple(replay.notes),
     )
 
 
@@ -170,7 +176,13 @@ def _pack_side(columns: Columns, key: str, side: Side, images: list[str], names:
     add("start", lines.start, "uint32")
     add("image", image_index[lines.images[0]], "uint16")
     add("identity", name_index[lines.identities[0]], "int32")
-    for name, kind in (("step", "uint16"), ("day", "int32"), ("visit", "uint16"), ("action", "uint16"), ("requested", "uint16")):
+    for name, kind in (
+        ("step", "uint16"),
+        ("day", "int32"),
+        ("visit", "uint16"),
+        ("action", "uint16"),
+        ("requested", "uint16"),
+    ):
         add(name, at[name], kind)
     add("flags", lines.flags, "uint8")
     add("recognised", lines.recognised, "uint8")

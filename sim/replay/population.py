@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from perception.features import EMOTIONS
-from sim.evaluation.statistics import mean_interval
+from sim.evaluation.statistics import Interval, mean_interval
 from sim.replay.choose import Everybody
 from sim.replay.log import RECOGNISED, SessionTable
 
@@ -51,7 +51,7 @@ def view(columns: dict[str, np.ndarray], labels: int) -> dict[str, Any]:
     c, action = columns, columns["action"]
     money = c["reward"]
 
-    def table(row: np.ndarray, rows: int, weight: np.ndarray | None = None) -> list[list[float]]:
+    def table(row: np.ndarray, rows: int, weight: np.ndarray | None = None) -> Any:
         where = row >= 0
         flat = np.bincount(
             row[where] * (NOT_SEEN + 1) + c["seen"][where],
@@ -127,10 +127,7 @@ def segments(people: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "n": int(where.sum()),
-                "value": {
-                    policy: {k: round(v, 4) for k, v in mean_interval(p["value"][where]).items() if k != "n"}
-                    for policy, p in people.items()
-                },
+                "value": {policy: _rounded(mean_interval(p["value"][where])) for policy, p in people.items()},
             }
             for name, where in parts
             if where.sum() > 1
@@ -138,6 +135,10 @@ def segments(people: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         if len(rows) > 1:
             out.append({"title": title, "rows": rows})
     return out
+
+
+def _rounded(interval: Interval) -> dict[str, float]:
+    return {"mean": round(interval["mean"], 4), "low": round(interval["low"], 4), "high": round(interval["high"], 4)}
 
 
 def everybody(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> Everybody:

@@ -94,7 +94,9 @@ def read_run(folder: Path) -> Run:
         )
     config = next((folder / c / "config.yaml" for c in (".hydra", "config") if (folder / c).is_dir()), None)
     if config is None or not config.is_file():
-        raise ReplayError(f"run={folder}: holds no .hydra/config.yaml, so its shop is not known; give a run's whole folder")
+        raise ReplayError(
+            f"run={folder}: holds no .hydra/config.yaml, so its shop is not known; give a run's whole folder"
+        )
     return Run(folder, _summary(folder / SUMMARY), _config(config))
 
 

@@ -40,7 +40,9 @@ def branches_at(replay: Replay, customer: int, step: int) -> list[dict[str, Any]
     """
     a = replay.a
     if a.shop is None or a.policy is None:
-        raise ReplayError(f"branches need the run's shop and the saved policy of {a.name}; the page says what is missing")
+        raise ReplayError(
+            f"branches need the run's shop and the saved policy of {a.name}; the page says what is missing"
+        )
     if customer not in a.lines.customers:
         raise ReplayError(f"customer {customer} is not on this page")
     lines = read_lines(open_log(a.run.sessions), a.name, np.array([customer]))
@@ -76,7 +78,7 @@ def server(replay: Replay, settings: PageSettings, port: int) -> ThreadingHTTPSe
     class Handler(BaseHTTPRequestHandler):
         server_version = "replay"
 
-        def do_GET(self) -> None:  # noqa: N802  the library's name
+        def do_GET(self) -> None:  # the library's name
             names = {f"{HOST}:{self.server.server_port}", f"localhost:{self.server.server_port}"}  # type: ignore[attr-defined]
             if self.headers.get("Host") not in names:
                 return self._answer(403, "text/plain", b"this server answers to its own machine only")

@@ -20,7 +20,6 @@ from sim.replay.settings import PageSettings
 from sim.replay.shops import build_run_shop, check_pair
 from sim.shop.world import Shop
 
-
 REGRET_CUSTOMERS = 10_000  # beyond, living everybody again only to sort a list is not worth its memory
 
 
@@ -79,7 +78,9 @@ def prepare(
     log_b = open_log(run_b.sessions) if run_b is not run else log
     for each in (log, log_b) if log_b is not log else (log,):
         if each.damaged:
-            notes.append(f"{len(each.damaged)} part(s) of the log cannot be read and are missing here: {', '.join(each.damaged)}.")
+            notes.append(
+                f"{len(each.damaged)} part(s) of the log cannot be read and are missing here: {', '.join(each.damaged)}."
+            )
 
     missing: list[str] = []
     if shop is None:
@@ -146,7 +147,9 @@ def _everybody(
     return people, views
 
 
-def _shop(run: Run, log: SessionTable, trusted: list[str], missing: list[str]) -> tuple[Shop | None, pd.DataFrame | None]:
+def _shop(
+    run: Run, log: SessionTable, trusted: list[str], missing: list[str]
+) -> tuple[Shop | None, pd.DataFrame | None]:
     """The run's shop, if it can be built again and is the one that the log was written in; else `missing` learns why."""
     try:
         shop, table = build_run_shop(run, trusted)
@@ -174,7 +177,12 @@ def _regret(shop: Shop, run: Run, log: SessionTable, policy: str, ids: np.ndarra
 
 
 def _live_again(
-    side: Side, shop: Shop | None, load_agent: LoadAgent, trusted: list[str], settings: PageSettings, keep: np.ndarray | None
+    side: Side,
+    shop: Shop | None,
+    load_agent: LoadAgent,
+    trusted: list[str],
+    settings: PageSettings,
+    keep: np.ndarray | None,
 ) -> None:
     """Fill in what the simulator and the saved policy can add to the log."""
     if shop is None:

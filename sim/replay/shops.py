@@ -29,7 +29,9 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
         target = str(population["loader"]["_target_"])
         if target.split(".")[0] not in (*_OURS, *trusted):
             package = target.split(".")[0]
-            raise ReplayError(f"population.loader={target} is not trusted; if you wrote it, add trusted_targets=[{package}]")
+            raise ReplayError(
+                f"population.loader={target} is not trusted; if you wrote it, add trusted_targets=[{package}]"
+            )
         table = get_method(target)(
             population["gallery"], population["consent"], weights=population["weights"], cache=population["cache"]
         )

@@ -43,8 +43,7 @@ class Browser:
 
         arguments = [
             program, "--headless", *sandbox, "--disable-gpu", "--no-first-run", "--remote-debugging-pipe", "--disable-dev-shm-usage",
-            "--force-prefers-reduced-motion",
-            "--disable-features=IsolateSandboxedIframes",  # so that a sandboxed frame can be looked into from here f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", "about:blank",
+            "--force-prefers-reduced-motion", f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", "about:blank",
         ]  # fmt: skip
         self._process = subprocess.Popen(
             arguments, preexec_fn=descriptors, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -54,12 +53,13 @@ class Browser:
         self._buffer, self._number, self._answers = b"", 0, {}
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self.contexts: list[dict[str, Any]] = []
+        self.frames: list[str] = []  # sessions of frames that live in a process of their own, as sandboxed ones do
         self._session = None
         target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._call(f"{domain}.enable")
+        self._call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
         self.resize(width, height)
 
     def __enter__(self) -> Browser:
@@ -74,7 +74,7 @@ class Browser:
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the page [CSS pixels]."""
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, address: str, ready: str = "document.documentElement.dataset.ready === 'true'") -> None:
         """Go there and wait until the expression `ready` is true."""
@@ -91,10 +91,11 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"never true: {expression}; errors: {self.errors}")
 
-    def eval(self, expression: str, quiet: bool = False, context: int | None = None) -> Any:
-        """The value of an expression in the page, or in a frame of it (an id of `contexts`)."""
-        where = {} if context is None else {"contextId": context}
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, **where)
+    def eval(self, expression: str, quiet: bool = False, frame: str | None = None) -> Any:
+        """The value of an expression in the page, or in one of its `frames`."""
+        answer = self._call(
+            "Runtime.evaluate", quiet, frame, expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer and not quiet:
             raise AssertionError(answer["exceptionDetails"].get("exception", {}).get("description", str(answer)))
         return answer["result"].get("value")
@@ -112,19 +113,19 @@ class Browser:
         data = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         Path(path).write_bytes(base64.b64decode(data))
 
-    def _call(self, method: str, **params: Any) -> Any:
+    def _call(self, method: str, forgiving: bool = False, frame: str | None = None, **params: Any) -> Any:
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
+        if frame or self._session:
+            message["sessionId"] = frame or self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         until = time.monotonic() + 60
         while self._number not in self._answers:
             assert time.monotonic() < until, f"the browser does not answer to {method}"
             self._listen()
         answer = self._answers.pop(self._number)
-        assert "error" not in answer, answer
-        return answer["result"]
+        assert forgiving or "error" not in answer, answer
+        return answer.get("result", {"result": {}})
 
     def _listen(self) -> None:
         if not select.select([self._read], [], [], 1.0)[0]:
@@ -147,8 +148,8 @@ class Browser:
             self.errors.append(str([a.get("value", a.get("description")) for a in params["args"]]))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(params["entry"]["text"])
-        elif method == "Runtime.executionContextCreated":
-            self.contexts.append(params["context"])
+        elif method == "Target.attachedToTarget" and self._session is not None:
+            self.frames.append(params["sessionId"])
         elif method == "Network.requestWillBeSent":
-            if not params["request"]["url"].startswith("data:"):  # part of the page itself
+            if not params["request"]["url"].startswith(("data:", "chrome:")):  # part of the page, of the browser
                 self.requests.append(params["request"]["url"])

@@ -23,7 +23,7 @@ from sim.replay.settings import PageSettings
 from sim.shop.scenarios import CONF, build_shop
 
 HOSTILE = "</script><img src=x onerror=document.title='broken'>"
-CATALOG = f"label,price,margin,appeal\ncoffee,11,6.6,.9\n\"{HOSTILE}\",17,9.35,.5\n<!--tea & \"milk\",12,7.2,.4\nstore card,26,15.6,-.1\n"
+CATALOG = f'label,price,margin,appeal\ncoffee,11,6.6,.9\n"{HOSTILE}",17,9.35,.5\n<!--tea & "milk",12,7.2,.4\nstore card,26,15.6,-.1\n'
 CUSTOMERS, SEED = 60, 10000
 
 
@@ -36,7 +36,10 @@ def settings(**changes: Any) -> PageSettings:
 def untrained_ppo(shop, seed=3):
     """A PPO agent with drawn weights: as good as a trained one for everything but money."""
     agent = PPOAgent(
-        observation_space=spaces.observation_space(shop), action_space=spaces.action_space(shop), layout=shop.layout, seed=seed
+        observation_space=spaces.observation_space(shop),
+        action_space=spaces.action_space(shop),
+        layout=shop.layout,
+        seed=seed,
     )
     rng, sizes = np.random.default_rng(seed), (shop.observation_size, 16, shop.labels + 1)
     weights = tuple(rng.normal(0, 0.6, pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
@@ -52,7 +55,9 @@ def make_run(folder: Path, overrides=(), *, customers=CUSTOMERS, seed=SEED, cata
     (folder / "catalog.csv").write_text(catalog)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("shop", [f"catalog.path='{folder / 'catalog.csv'}'", *overrides])
-    plain = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "catalog", "population", "camera")}
+    plain = {
+        name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "catalog", "population", "camera")
+    }
     from hydra.utils import instantiate
 
     population = cfg.population
@@ -73,7 +78,10 @@ def make_run(folder: Path, overrides=(), *, customers=CUSTOMERS, seed=SEED, cata
         totals[policy.name] = per_customer(log, 1.0)
     write_sessions(folder / "sessions.parquet", logs, shop)
     (folder / ".hydra").mkdir()
-    OmegaConf.save(OmegaConf.create({**plain, "agent": {"_target_": "agents.PPOAgent", "name": "ppo"}}), folder / ".hydra" / "config.yaml")
+    OmegaConf.save(
+        OmegaConf.create({**plain, "agent": {"_target_": "agents.PPOAgent", "name": "ppo"}}),
+        folder / ".hydra" / "config.yaml",
+    )
     summary = {
         "seed": 0, "env": shop.name, "agent": "ppo", "evaluation_seed": seed, "deterministic": False,
         "policies": {name: summarise(each) for name, each in totals.items()},

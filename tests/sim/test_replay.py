@@ -82,7 +82,9 @@ def test_a_log_of_other_luck_is_not_lived_again(made, lines):
 # ------------------------------------------------------------------ branches
 def test_the_branch_that_takes_the_logged_action_is_the_rest_of_the_log(made, lines, relived):
     order = np.arange(len(relived.kept))
-    made_again = branches.branch(made["shop"], made["policies"]["ppo"], relived, order, lines.at["action"][relived.kept], SEED)
+    made_again = branches.branch(
+        made["shop"], made["policies"]["ppo"], relived, order, lines.at["action"][relived.kept], SEED
+    )
     np.testing.assert_allclose(made_again.value, branches.money_left(lines)[made_again.line], atol=1e-9)
     for m in (0, len(order) // 2, len(order) - 1):
         line, steps = made_again.line[m], made_again.steps[made_again.start[m] : made_again.start[m + 1]]
@@ -150,7 +152,9 @@ def test_occlusion_blames_the_one_feature_that_decides_verification(made, lines,
 
 def test_a_policy_that_looks_at_nothing_has_no_drivers(made):
     own = read_lines(open_log(made["folder"] / "sessions.parquet"), "random")
-    drivers = explain(made["policies"]["random"], relive(made["shop"], own, SEED), own.at["requested"], made["shop"].layout, 5)
+    drivers = explain(
+        made["policies"]["random"], relive(made["shop"], own, SEED), own.at["requested"], made["shop"].layout, 5
+    )
     assert (drivers.weight == 0).all()
 
 
@@ -195,7 +199,13 @@ def test_policies_part_at_the_first_action_that_differs():
 
 
 # ------------------------------------------------------------------ packing
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=8,
+    )
+)
 def test_json_in_a_script_element_survives_and_cannot_end_it(value):
     text = json_for_script(value)
     assert json.loads(text) == value
@@ -203,7 +213,10 @@ def test_json_in_a_script_element_survives_and_cannot_end_it(value):
 
 
 def test_numbers_that_json_does_not_have_become_null():
-    assert json_for_script({"a": [np.float64("nan"), float("inf"), np.int64(3), np.bool_(True)]}) == '{"a":[null,null,3,true]}'
+    assert (
+        json_for_script({"a": [np.float64("nan"), float("inf"), np.int64(3), np.bool_(True)]})
+        == '{"a":[null,null,3,true]}'
+    )
 
 
 def test_a_column_keeps_its_values_and_refuses_those_that_do_not_fit():
@@ -237,7 +250,9 @@ def test_the_page_holds_the_numbers_of_the_log(written, frame):
         np.testing.assert_allclose(columns[f"{side}/probability"].reshape(-1, 5), chances, atol=1.1e-5)
         values = own.groupby("customer")["reward"].sum()
         np.testing.assert_allclose([c[side] for c in facts["customers"]], values, atol=1e-9)
-    assert facts["policies"]["a"]["name"] == "ppo" and facts["policies"]["a"]["asked_again"][0] == len(columns["a/step"])
+    assert facts["policies"]["a"]["name"] == "ppo" and facts["policies"]["a"]["asked_again"][0] == len(
+        columns["a/step"]
+    )
 
 
 def test_the_page_counts_everybody(written, frame):
@@ -247,7 +262,9 @@ def test_the_page_counts_everybody(written, frame):
         assert funnel["customers"] == CUSTOMERS and funnel["opportunities"] == len(own)
         assert funnel["pushes"] == (own["action"] > 0).sum() == np.sum(view["heat"]["count"][1:])
         assert funnel["purchases"] == own["bought"].sum() == np.sum(view["heat"]["bought"])
-        assert funnel["opted_out"] == own["opted_out"].sum() and funnel["money"] == pytest.approx(own["reward"].sum(), abs=1e-3)
+        assert funnel["opted_out"] == own["opted_out"].sum() and funnel["money"] == pytest.approx(
+            own["reward"].sum(), abs=1e-3
+        )
         diagonal = np.trace(np.array(view["confusion"]["count"])[:, :7])
         seen = own[[f"perceived_emotion_{e}" for e in facts["emotions"]]].to_numpy().argmax(1)
         right = (np.array(facts["emotions"])[seen] == own["true_emotion"].astype(str)) & own["perceived_face"]
@@ -271,7 +288,11 @@ def test_branches_on_the_page_are_worth_what_the_simulator_says(written, made, f
     facts, columns = facts_and_columns(written.path)
     starts, actions = columns["branch/start"].astype(int), columns["branch/then"].astype(int)
     assert sum(c["ahead"] for c in facts["customers"]) == 10 and len(starts) == len(columns["branch/line"]) + 1
-    left = pd.Series(columns["a/reward"]).groupby(np.repeat(np.arange(40), np.diff(columns["a/start"].astype(int)))).transform(lambda r: r[::-1].cumsum()[::-1])
+    left = (
+        pd.Series(columns["a/reward"])
+        .groupby(np.repeat(np.arange(40), np.diff(columns["a/start"].astype(int))))
+        .transform(lambda r: r[::-1].cumsum()[::-1])
+    )
     for m in range(0, len(columns["branch/line"]), 97):
         total = columns["branch/reward"][starts[m] : starts[m + 1]].sum()
         assert columns["branch/difference"][m] == pytest.approx(total - left[int(columns["branch/line"][m])], abs=1e-4)
@@ -279,7 +300,9 @@ def test_branches_on_the_page_are_worth_what_the_simulator_says(written, made, f
 
 
 def test_the_same_run_gives_the_same_page_to_the_byte(written, made, tmp_path):
-    again = write_page(made["folder"], settings(customers=40, what_if_customers=10), load_agent, out=tmp_path / "again.html")
+    again = write_page(
+        made["folder"], settings(customers=40, what_if_customers=10), load_agent, out=tmp_path / "again.html"
+    )
     assert again.path.read_bytes() == written.path.read_bytes()
 
 
@@ -292,9 +315,13 @@ def test_a_page_at_hand_of_its_shop_is_the_same_as_one_that_builds_it(written, m
 
 
 def test_a_page_never_grows_beyond_its_limit(made, tmp_path):
-    free = write_page(made["folder"], settings(customers=60, what_if_customers=60), load_agent, out=tmp_path / "free.html")
+    free = write_page(
+        made["folder"], settings(customers=30, what_if_customers=30, picture_pixels=64), load_agent, out=tmp_path / "free.html"
+    )
     assert free.bytes > 800_000
-    tight = write_page(made["folder"], settings(customers=60, what_if_customers=60, megabytes=0.6), load_agent, out=tmp_path / "b.html")
+    tight = write_page(
+        made["folder"], settings(customers=60, what_if_customers=60, megabytes=0.6), load_agent, out=tmp_path / "b.html"
+    )
     assert tight.bytes <= 600_000 and tight.what_if_customers < free.what_if_customers
 
 
@@ -357,7 +384,12 @@ def test_another_run_on_the_same_customers_stands_beside_and_another_camera_is_s
     folder = tmp_path_factory.mktemp("pair") / "blind"
     other = make_run(folder, ["camera=blind"])
     written = write_page(
-        made["folder"], settings(customers=10), load_agent, run_b=read_run(folder), policy_b="ppo", out=folder / "pair.html"
+        made["folder"],
+        settings(customers=10),
+        load_agent,
+        run_b=read_run(folder),
+        policy_b="ppo",
+        out=folder / "pair.html",
     )
     facts, columns = facts_and_columns(written.path)
     assert facts["policies"]["b"]["run"] == "blind" and any("different cameras" in note for note in written.notes)
@@ -368,7 +400,7 @@ def test_another_run_on_the_same_customers_stands_beside_and_another_camera_is_s
 
 @pytest.mark.parametrize(
     ("how", "what"),
-    [({"seed": SEED + 1}, "evaluation seed differs (10000 and 10001)"), ({"catalog": "label,price,margin\ntea,3,1\nrum,9,4\n"}, "catalog differs"),
+    [({"seed": SEED + 1}, "evaluation seed differs (10000 and 10001)"), ({"catalog": "label,price,margin\ntea,3,1\n"}, "catalog differs"),
      ({"overrides": ["env.choice.taste_weight=1.5"]}, "customer model (env) differs")],
 )  # fmt: skip
 def test_runs_whose_customers_are_not_the_same_people_are_refused(made, tmp_path, how, what):
@@ -398,13 +430,21 @@ def test_photographs_are_not_shown_unless_asked_for_and_then_stay_here(real):
     plain = write_page(real["folder"], settings(customers=12), load_agent, trusted=["tests"])
     assert plain.shareable and plain.path.name == "replay.html"
     facts, _ = facts_and_columns(plain.path)
-    assert not any(facts["faces"]) and b"image/webp" not in plain.path.read_bytes().replace(b"data:image/webp;base64,\"", b"")
+    assert not any(facts["faces"]) and b"image/webp" not in plain.path.read_bytes().replace(
+        b'data:image/webp;base64,"', b""
+    )
     asked = write_page(real["folder"], settings(customers=12, show_faces=True), load_agent, trusted=["tests"])
-    assert not asked.shareable and asked.path.name == "replay-with-faces.html" and asked.path.stat().st_mode & 0o777 == 0o600
+    assert (
+        not asked.shareable
+        and asked.path.name == "replay-with-faces.html"
+        and asked.path.stat().st_mode & 0o777 == 0o600
+    )
     facts, _ = facts_and_columns(asked.path)
     assert all(uri.startswith("data:image/webp;base64,") for uri in facts["faces"])
     for path in (plain.path, asked.path):
-        assert "Erika" not in path.read_text(encoding="utf-8") and all(c["person"].startswith("customer-") for c in facts["customers"])
+        assert "Erika" not in path.read_text(encoding="utf-8") and all(
+            c["person"].startswith("customer-") for c in facts["customers"]
+        )
 
 
 def test_a_gallery_reader_that_is_not_ours_is_not_called_unless_trusted(real):
