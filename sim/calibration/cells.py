@@ -39,7 +39,9 @@ class Chunk:
     def _refuse(self, bad: np.ndarray, column: str, what: str) -> None:
         if bad.any():
             i = int(np.flatnonzero(bad)[0])
-            raise LogError(f"{self.where(i, column)}: {self.frame[column].iloc[i]!r} {what}")
+            shown = self.frame[column].iloc[i]
+            shown = shown.item() if isinstance(shown, np.generic) else shown
+            raise LogError(f"{self.where(i, column)}: {shown!r} {what}")
 
     def number(self, column: str) -> np.ndarray:
         """(n,) float64, NaN where empty."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,7 +61,7 @@ class LifeLikelihood:
         """
         customers, size = self.log.customers, self.features.shape[1] + STATIC
         rng = np.random.default_rng([seed, 101])
-        points = qmc.Sobol(size, scramble=True, rng=rng).random(self.draws)
+        points = qmc.Sobol(size, scramble=True, rng=rng).random_base2(math.ceil(math.log2(self.draws)))[: self.draws]
         self.static = np.empty((customers, self.draws, size), np.float32)
         self.offset = np.zeros((customers, self.draws))
         for first in range(0, customers, _BLOCK):

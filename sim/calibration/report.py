@@ -35,7 +35,7 @@ def _interval(i: Interval | None, digits: int = 3) -> str:
     return "" if i is None else f"{i['mean']:.{digits}f} ±{(i['high'] - i['low']) / 2:.{digits}f}"
 
 
-PARAMETER_COLUMNS = ("parameter", "started at", "fitted", "std. error", "95 % from", "to", "identified", "most entangled with")
+PARAMETER_COLUMNS = ("parameter", "default", "fitted", "std. error", "95 % from", "to", "identified", "most entangled with")
 
 
 def parameter_cells(rows: list[Estimate]) -> list[list[str]]:
