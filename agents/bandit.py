@@ -133,8 +133,11 @@ def greedy(score: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np
     return one_hot(np.where(allowed, score, -np.inf).argmax(axis=1), score.shape[1])
 
 
-def random_argmax(score: NDArray[np.float64], allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Action (N,) of the highest allowed score, a random one on a tie (else all lanes would start with hold-back)."""
+def random_argmax(score: NDArray[np.float64], allowed: NDArray[np.bool_], luck: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Action (N,) of the highest allowed score; on a tie that of the highest luck (N, K + 1), uniform in [0, 1).
+
+    (By the lowest action on a tie all lanes would start with hold-back.)
+    """
     score = np.where(allowed, score, -np.inf)
     tied = score == score.max(axis=1, keepdims=True)
-    return np.where(tied, rng.random(score.shape), -1.0).argmax(axis=1)
+    return np.where(tied, luck, -1.0).argmax(axis=1)

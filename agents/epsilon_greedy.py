@@ -31,14 +31,14 @@ class EpsilonGreedy(RidgeBandit):
 
     name = "epsilon_greedy"
 
-    def __init__(self, *, epsilon: float = 0.05, **ridge_bandit: Any) -> None:
+    def __init__(self, *, epsilon: float = 0.02, **ridge_bandit: Any) -> None:
         super().__init__(**ridge_bandit)
         if not 0 <= epsilon <= 1:
             raise AgentConfigError(f"agent {self.name}: epsilon must lie in [0, 1], got {epsilon}.")
         self.epsilon = epsilon
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-        best = random_argmax(self._greedy_scores(observation), allowed, rng)
+        best = random_argmax(self._greedy_scores(observation), allowed, rng.random(allowed.shape))
         anything = np.where(allowed, rng.random(allowed.shape), -1.0).argmax(axis=1)
         return np.where(rng.random(len(best)) < self.epsilon, anything, best)
 

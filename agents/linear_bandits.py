@@ -69,21 +69,22 @@ class LinUCB(RidgeBandit):
         int
             The allowed action of the highest bound, the lowest one on a tie.
         """
-        from agents import sherman_morrison
-
         packed = self._inverses()
-        products, x, out = self._scratch
-        x[0], x[1:] = 1.0, observation
-        sherman_morrison.score(x, self.alpha, self.weights_, packed, products, out)
-        if action_mask is not None:
-            out[~action_mask] = -np.inf
-        return int(out.argmax())
+        return int(self._loops.choose(np.asarray(observation), self._everything if action_mask is None else action_mask,
+                                      self.alpha, self.weights_, packed, *self._shadow, *self._scratch))
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-        if len(observation) > FEW:
-            return random_argmax(self.scores(observation, self.alpha), allowed, rng)
-        mean, width = self.mean_and_width(observation)
-        return random_argmax(mean + self.alpha * width, allowed, rng)
+        if len(observation) <= FEW:
+            mean, width = self.mean_and_width(observation)
+            return random_argmax(mean + self.alpha * width, allowed, rng.random(allowed.shape))
+        from agents.screened_argmax import sure_choices
+
+        x, screen, luck = self.features(observation), self._screen(), rng.random(allowed.shape)
+        action = sure_choices(x, self.means(x), allowed, self.alpha, screen)
+        unsure = np.flatnonzero(action < 0)
+        if len(unsure):
+            action[unsure] = random_argmax(self.scores(observation[unsure], self.alpha), allowed[unsure], luck[unsure])
+        return action
 
     def _exploring(self, observation: NDArray, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
         return greedy(self.scores(observation, self.alpha), allowed)

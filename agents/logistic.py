@@ -121,7 +121,8 @@ class LogisticTS(Bandit):
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
         mean, deviation = self.logits(observation)
-        return random_argmax(self.values(mean + self.alpha * deviation * rng.standard_normal(mean.shape)), allowed, rng)
+        value = self.values(mean + self.alpha * deviation * rng.standard_normal(mean.shape))
+        return random_argmax(value, allowed, rng.random(allowed.shape))
 
     def _greedy_scores(self, observation: NDArray) -> NDArray[np.float64]:
         return self.values(row_blocks.multiply(with_bias(observation), self._need("mode_").T))

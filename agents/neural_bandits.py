@@ -63,7 +63,7 @@ class NeuralLinear(RidgeBandit):
 
     name = "neural_linear"
 
-    def __init__(self, *, alpha: float = 1.0, net_arch: Sequence[int] = (64, 64), learning_rate: float = 1e-3,
+    def __init__(self, *, alpha: float = 0.3, net_arch: Sequence[int] = (64, 64), learning_rate: float = 1e-3,
                  train_every: int = 50, train_updates: int = 200, batch_size: int = 512, memory: int = 262_144,
                  torch_threads: int = 1, **ridge_bandit: Any) -> None:
         super().__init__(**ridge_bandit)
@@ -142,7 +142,7 @@ class NeuralLinear(RidgeBandit):
             super().update(observation[rows], action[rows], reward[rows].astype(np.float64))
             self.square_ += np.bincount(action[rows], weights=np.square(reward[rows], dtype=np.float64),
                                         minlength=self.num_actions)
-        self._pending[:] = True             # those that nobody remembers using too
+        self._pending[:] = self._updated = True     # those that nobody remembers using too
 
     # ------------------------------------------------------------------ estimating
     def noise(self) -> NDArray[np.float64]:
@@ -157,7 +157,7 @@ class NeuralLinear(RidgeBandit):
         return mean + self.alpha * self._noise * width * rng.standard_normal(mean.shape)
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-        return random_argmax(self.draw(observation, rng), allowed, rng)
+        return random_argmax(self.draw(observation, rng), allowed, rng.random(allowed.shape))
 
     def _exploring(self, observation: NDArray, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
         from agents.probability_matching import best_probabilities

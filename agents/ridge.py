@@ -70,7 +70,9 @@ class RidgeBandit(Bandit):
         self.whitener_, self.weights_ = np.empty((actions, d, d)), np.empty((actions, d))
         self._pending = np.ones(actions, dtype=bool)        # A and b hold updates that do not count yet
         self._unfactored = np.zeros(actions, dtype=bool)    # the weights are newer than the whitener: one by one
+        self._updated, self._one_by_one = True, False       # whether any action is pending, or unfactored
         self._packed: NDArray[np.float64] | None = None
+        self._single: Any = None
         self.refresh()
 
     def update(self, observation: NDArray, action: NDArray[np.integer], reward: NDArray) -> None:
@@ -83,33 +85,35 @@ class RidgeBandit(Bandit):
         reward : array (N,)
             Already scaled and charged.
         """
-        self._factor(self._unfactored)
-        x = self.features(observation)
-        for a in np.unique(action):
-            rows = x[action == a]
+        self._catch_up()
+        order = np.argsort(action, kind="stable")
+        x, reward = self.features(observation)[order], np.asarray(reward)[order]
+        number = np.bincount(action, minlength=self.num_actions)
+        ends = np.cumsum(number)
+        for a in np.flatnonzero(number):
+            of_a = slice(ends[a] - number[a], ends[a])
+            rows = x[of_a]
             self.gram_[a] += rows.T @ rows
-            self.moment_[a] += reward[action == a] @ rows
-            self.count_[a] += len(rows)
-            self._pending[a] = True
+            self.moment_[a] += reward[of_a] @ rows
+        self.count_ += number
+        self._pending[number > 0] = self._updated = True
 
     def refresh(self) -> None:
         """Solve for the weights and widths of the actions updated since the last call."""
-        if self._pending.any():
-            self._packed = None
-        self._factor(self._pending)
+        if self._updated:
+            self._updated, self._packed = False, None
+            self._factor(self._pending)
 
     def absorb(self, observation: NDArray, action: NDArray[np.integer], reward: NDArray) -> None:
         """`update` and `refresh` in one: up to `FEW` rows by Sherman and Morrison, more by Cholesky."""
         if len(action) > FEW:
             super().absorb(observation, action, reward)
             return
-        from agents import sherman_morrison
-
         self.refresh()
-        sherman_morrison.absorb(self.features(observation), np.ascontiguousarray(action, np.int64),
-                                np.ascontiguousarray(reward, np.float64), self.gram_, self.moment_,
-                                self._need("weights_"), self._inverses(), self.count_, self._scratch[1])
-        self._unfactored[action] = True
+        packed = self._inverses()
+        self._loops.absorb(self.features(observation), np.asarray(action, np.int64), np.asarray(reward, np.float64), self.gram_,
+                           self.moment_, self.weights_, packed, *self._shadow, self.count_, self._unfactored, self._scratch[0])
+        self._one_by_one = True
 
     def _factor(self, stale: NDArray[np.bool_]) -> None:
         """Bring weights and whiteners of the actions in `stale` (K + 1,) up to A and b, and clear the flags."""
@@ -120,15 +124,36 @@ class RidgeBandit(Bandit):
             self.whitener_[which] = whitener
             weights[which] = np.einsum("aij,ai->aj", whitener, white)             # L^-T L^-1 b
             self._pending[which] = self._unfactored[which] = False
+            self._single = None
+
+    def _catch_up(self) -> None:
+        """Bring the whiteners up to what was learned one by one."""
+        if self._one_by_one:
+            self._one_by_one = False
+            self._factor(self._unfactored)
+
+    def _screen(self) -> Any:
+        """Whiteners in single precision (`screened_argmax.Screen`), made when first asked for."""
+        self._catch_up()
+        if self._single is None:
+            from agents.screened_argmax import screen_of
+
+            self._single = screen_of(self.whitener_)
+        return self._single
 
     def _inverses(self) -> NDArray[np.float64]:
         """Packed inverses for updates one by one, made from the whiteners when first asked for."""
         if self._packed is None:
             from agents import sherman_morrison
 
-            self._factor(self._unfactored)
+            self._loops: Any = sherman_morrison
+            self._catch_up()
             self._packed = sherman_morrison.packed_inverse(self.whitener_)
-            self._scratch = np.empty(self._packed.shape[1]), np.empty(self.feature_size), np.empty(self.num_actions)
+            size, self._everything = self._packed.shape[1], np.ones(self.num_actions, dtype=bool)
+            self._shadow = np.empty(self._packed.shape, np.float32), np.empty(self.num_actions)
+            sherman_morrison.shadow(self._packed, *self._shadow)
+            self._scratch = (np.empty(self.feature_size), np.empty(size), np.empty(size, np.float32),
+                             *np.empty((3, self.num_actions)))
         return self._packed
 
     # ------------------------------------------------------------------ estimating
@@ -139,7 +164,7 @@ class RidgeBandit(Bandit):
     def widths(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """sqrt(x' A^-1 x) = |L^-1 x| of N rows of features and all actions, (N, K + 1)."""
         self._need("weights_")
-        self._factor(self._unfactored)
+        self._catch_up()
         actions, d = self.num_actions, x.shape[1]
         white = row_blocks.multiply(x, self.whitener_.reshape(actions * d, d).T).reshape(len(x), actions, d)
         return np.sqrt(np.einsum("nad,nad->na", white, white))
@@ -150,11 +175,9 @@ class RidgeBandit(Bandit):
         if len(x) > FEW:
             width = self.widths(x)          # first, since it may bring the weights up to date
             return self.means(x), width
-        from agents import sherman_morrison
-
         packed = self._inverses()
         mean, width = np.empty((len(x), self.num_actions)), np.empty((len(x), self.num_actions))
-        sherman_morrison.mean_and_width(x, self._need("weights_"), packed, self._scratch[0], mean, width)
+        self._loops.mean_and_width(x, self._need("weights_"), packed, self._scratch[1], mean, width)
         return mean, width
 
     def _greedy_scores(self, observation: NDArray) -> NDArray[np.float64]:
@@ -162,14 +185,14 @@ class RidgeBandit(Bandit):
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         self._need("weights_")
-        self._factor(self._unfactored)
+        self._catch_up()
         return {"weights": self._need("weights_"), "gram": self.gram_, "moment": self.moment_,
                 "count": self.count_}, {}
 
     def _set_state(self, arrays: dict[str, NDArray], state: dict[str, Any]) -> None:
         self.start()
         self.gram_, self.moment_, self.count_ = arrays["gram"], arrays["moment"], arrays["count"]
-        self._pending[:] = True
+        self._pending[:] = self._updated = True
         self.refresh()
         self.weights_ = arrays["weights"]           # as trained, to the bit
 

@@ -34,7 +34,7 @@ class LinTS(RidgeBandit):
 
     name = "lints"
 
-    def __init__(self, *, alpha: float = 0.25, **ridge_bandit: Any) -> None:
+    def __init__(self, *, alpha: float = 0.12, **ridge_bandit: Any) -> None:
         super().__init__(**ridge_bandit)
         self.alpha = self._at_least("alpha", alpha, 0)
 
@@ -44,7 +44,7 @@ class LinTS(RidgeBandit):
         return mean + self.alpha * width * rng.standard_normal(mean.shape)
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-        return random_argmax(self.draw(observation, rng), allowed, rng)
+        return random_argmax(self.draw(observation, rng), allowed, rng.random(allowed.shape))
 
     def _exploring(self, observation: NDArray, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
         from agents.probability_matching import best_probabilities

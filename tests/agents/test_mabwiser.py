@@ -63,7 +63,7 @@ def test_verification_greedy_estimates_equal_mabwisers_lingreedy_to_1e_9(shared)
 def test_verification_lints_has_mabwisers_posterior_mean_and_covariance(shared):
     agent = ours(LinTS, shared, alpha=ALPHA)
     peer = theirs(mab.LearningPolicy.LinTS(alpha=ALPHA, l2_lambda=RIDGE), shared)
-    agent._factor(np.ones(ARMS, bool))
+    agent._catch_up()
     for arm in range(ARMS):
         model = peer._imp.arm_to_model[arm]
         np.testing.assert_allclose(agent.weights_[arm], model.beta, rtol=0, atol=1e-9)
