@@ -146,9 +146,12 @@ def calibrate(settings: Settings, quiet: bool = False) -> Result:
 
     # 5 tell
     facts = [
-        f"log `{settings.logs.name}`" + (f", policy {settings.policy}" if settings.policy else "") + f", digest {log_digest(log)}",
+        f"log `{settings.logs.name}`"
+        + (f", policy {settings.policy}" if settings.policy else "")
+        + f", digest {log_digest(log)}",
         f"{len(log.rows):,} rows, {log.customers:,} customers, {log.last_day + 1:,} days, {len(catalog.names)} labels",
-        f"fitted to {train.customers:,} customers ({len(train.rows):,} rows), checked on {test.customers:,} others ({len(test.rows):,} rows)",
+        f"fitted to {train.customers:,} customers ({len(train.rows):,} rows), "
+        f"checked on {test.customers:,} others ({len(test.rows):,} rows)",
         f"{settings.draws} draws per customer, {float(np.median(found.effective_draws)):.0f} effective (median); seed {settings.seed}; "
         f"{found.iterations} steps, " + ("settled" if found.converged else "NOT settled"),
         f"same visit: {share:.4f} ±{1.96 * error:.4f}, at most {most} opportunities in one",
@@ -194,11 +197,15 @@ def _build(groups: dict[str, Any], catalog: Catalog, appeal: np.ndarray, path: P
 def _cautions(log: PushLog, compared: list[moments.Moment]) -> list[str]:
     told = []
     if not log.rows["bought"].any():
-        told.append("Nobody bought anything: purchases keep their starting values, whatever the log's customers would do.")
+        told.append(
+            "Nobody bought anything: purchases keep their starting values, whatever the log's customers would do."
+        )
     if not log.rows["opted_out"].any():
         told.append("Nobody opted out: the hazard is only bounded from above.")
     if not (log.rows["label"] == 0).any():
-        told.append("The log holds pushes only: an opportunity of the fitted shop is a push of yours, and a gap the time between pushes.")
+        told.append(
+            "The log holds pushes only: an opportunity of the fitted shop is a push of yours, and a gap the time between pushes."
+        )
     off = [m.name for m in compared if m.off > 2.6]
     if off:
         told.append(

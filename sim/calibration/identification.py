@@ -98,7 +98,10 @@ def warnings(rows: list[Estimate], fit: Fit, draws: int, entangled: float = 0.9)
     if vague:
         told.append(f"The log says little of {', '.join(vague)}: take the interval, not the value.")
     pairs = {tuple(sorted((r.name, r.entangled))): r.correlation for r in rows if abs(r.correlation) > entangled}
-    told += [f"{a} and {b} can hardly be told apart (correlation {corr:+.2f}): trust what they do together." for (a, b), corr in pairs.items()]
+    told += [
+        f"{a} and {b} can hardly be told apart (correlation {corr:+.2f}): trust what they do together."
+        for (a, b), corr in pairs.items()
+    ]
     bound = [r.name for r in rows if r.at_bound]
     if bound:
         told.append(f"{', '.join(bound)} ended at the edge of what the shop allows: the log would rather go beyond.")

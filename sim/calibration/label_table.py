@@ -42,7 +42,9 @@ def label_table(log: PushLog, known: Path | None, margin_share: float) -> tuple[
     catalog = read_catalog(known)
     absent = [name for name in log.labels if name not in catalog.names]
     if absent:
-        raise LogError(f"catalog.path={known}: lacks the label {', '.join(map(repr, absent))} of logs={log.source}; add a row for it")
+        raise LogError(
+            f"catalog.path={known}: lacks the label {', '.join(map(repr, absent))} of logs={log.source}; add a row for it"
+        )
     place = np.array([catalog.names.index(name) for name in log.labels])
     table = catalog.table.copy()
     table["price"][place] = log.price

@@ -109,7 +109,9 @@ def _read_emotion(p, customer, confusion, reading):
 
 
 @compiled
-def _live(params, catalog, features, rows, static, visits, z_price, confusion, customers, labels, taste, out, chance, score):
+def _live(
+    params, catalog, features, rows, static, visits, z_price, confusion, customers, labels, taste, out, chance, score
+):
     """One draw of a customer's life along the logged rows (t,).
 
     out (t, 5) log-probabilities by KINDS; chance (t, 4) of click, purchase given click, opt-out, and the daily rate of

@@ -37,8 +37,8 @@ class Moment(NamedTuple):
         """Distance of simulation and data in standard errors of the difference."""
         if self.simulated is None:
             return 0.0
-        halves = [(i["high"] - i["low"]) / 2 / 1.96 for i in (self.data, self.simulated)]
-        error = float(np.hypot(*halves))
+        first, second = ((i["high"] - i["low"]) / 2 / 1.96 for i in (self.data, self.simulated))
+        error = float(np.hypot(first, second))
         return abs(self.data["mean"] - self.simulated["mean"]) / error if error > 0 else 0.0
 
 
@@ -78,7 +78,9 @@ def _quantities(log: PushLog, chances: np.ndarray | None) -> list[_Quantity]:
         here = pushed * ((nth >= low) & (nth <= high))
         span = _span(low, high)
         out.append(_Quantity(f"clicks at push {span}", clicked * here, here, None if e is None else e[:, CLICK] * here))
-        out.append(_Quantity(f"opt-outs at push {span}", left * here, here, None if e is None else e[:, OPT_OUT] * here))
+        out.append(
+            _Quantity(f"opt-outs at push {span}", left * here, here, None if e is None else e[:, OPT_OUT] * here)
+        )
     for low, high in GAPS:
         within = back & (rows["gap"] >= low) & (rows["gap"] <= high)
         out.append(_Quantity(f"gaps of {_span(low, high)} days", within.astype(float), back.astype(float), None))
@@ -162,7 +164,9 @@ def simulate(shop: Shop, log: PushLog, *, customers: int, seed: int) -> PushLog:
     start = np.concatenate([[0], np.flatnonzero(np.diff(events["customer"])) + 1, [len(events)]]).astype(np.int64)
     last = start[1:] - 1
     rows["end"][last] = AWAY
-    rows["gap"][last] = np.minimum(watched[events["customer"][last]] - rows["day"][last], int(shop.params["lapse_days"][0]))
+    rows["gap"][last] = np.minimum(
+        watched[events["customer"][last]] - rows["day"][last], int(shop.params["lapse_days"][0])
+    )
     gone = rows["opted_out"] == 1
     rows["end"][gone], rows["gap"][gone] = LEFT, 0
     return dataclasses.replace(log, rows=rows, start=start)
@@ -185,5 +189,7 @@ def held_out(log: PushLog, densities: dict[str, np.ndarray]) -> dict[str, dict[s
 
     return {
         "per_opportunity": {name: ratio_interval(y, length) for name, y in parts.items()},
-        "gain": {name: paired_interval(influence(parts[first]), influence(y)) for name, y in parts.items() if name != first},
+        "gain": {
+            name: paired_interval(influence(parts[first]), influence(y)) for name, y in parts.items() if name != first
+        },
     }

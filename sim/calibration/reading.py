@@ -76,7 +76,12 @@ def _chunks(path: Path, wanted: tuple[str, ...], quiet: bool) -> Iterator[Chunk]
 
     parts = _parts(path)
     with tqdm(
-        total=sum(p.stat().st_size for p in parts), unit="B", unit_scale=True, desc="read", file=sys.stderr, disable=quiet
+        total=sum(p.stat().st_size for p in parts),
+        unit="B",
+        unit_scale=True,
+        desc="read",
+        file=sys.stderr,
+        disable=quiet,
     ) as bar:
         for part in parts:
             try:
@@ -86,7 +91,9 @@ def _chunks(path: Path, wanted: tuple[str, ...], quiet: bool) -> Iterator[Chunk]
                     first += len(frame)
             except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
                 reason = str(problem).splitlines()[0]
-                raise LogError(f"logs={part}: is no table that can be read ({reason}); give CSV in UTF-8 or Parquet") from None
+                raise LogError(
+                    f"logs={part}: is no table that can be read ({reason}); give CSV in UTF-8 or Parquet"
+                ) from None
             except OSError as problem:
                 reason = problem.strerror or str(problem).splitlines()[0]
                 raise LogError(f"logs={part}: cannot be read ({reason}); give CSV in UTF-8 or Parquet") from None
@@ -221,8 +228,16 @@ def _parse(chunk: Chunk, customers: _Codes, labels: _Codes, numeric: bool, sessi
         chunk._refuse(pushed & np.isnan(price), "price", "is no price; give what was asked for the pushed label")
         chunk._refuse(pushed & (price <= 0), "price", "is not above zero; give the price asked")
     for flag, column in ((clicked, "clicked"), (bought, "bought"), (left, "opted_out")):
-        chunk._refuse((flag == 1) & ~pushed, column, "without a label: nothing was pushed that could cause it; put it on the push's row")
-    chunk._refuse((bought == 1) & (clicked == 0), "bought", "without a click; in this shop a purchase follows a click: set clicked=1 too")
+        chunk._refuse(
+            (flag == 1) & ~pushed,
+            column,
+            "without a label: nothing was pushed that could cause it; put it on the push's row",
+        )
+    chunk._refuse(
+        (bought == 1) & (clicked == 0),
+        "bought",
+        "without a click; in this shop a purchase follows a click: set clicked=1 too",
+    )
     reading, masked = _emotions(chunk)
     return {
         "customer": customers.encode(who),
@@ -308,7 +323,9 @@ def _assemble(
             f"logs={path}: holds {len(start) - 1} customer(s); a fit and its check need at least {FEWEST_CUSTOMERS}, better thousands"
         )
     if not rows["clicked"].any():
-        raise LogError(f"logs={path}, column clicked: nobody ever clicked, so nothing can be learned of choice; check the column")
+        raise LogError(
+            f"logs={path}, column clicked: nobody ever clicked, so nothing can be learned of choice; check the column"
+        )
     if not (rows["label"] > 0).any():
         raise LogError(f"logs={path}, column label: nothing was ever pushed; give the pushed label in every push's row")
     price, margin, spread = _labels(rows, table["margin"], names, path, sessions, catalog_prices)
@@ -317,7 +334,12 @@ def _assemble(
 
 
 def _labels(
-    rows: np.ndarray, margins: np.ndarray, names: list[str], path: Path, sessions: bool, catalog_prices: dict[str, float]
+    rows: np.ndarray,
+    margins: np.ndarray,
+    names: list[str],
+    path: Path,
+    sessions: bool,
+    catalog_prices: dict[str, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median price asked, median margin of what was sold, and relative spread of the price, of every label (K,)."""
     use = rows["bought"] == 1 if sessions else rows["label"] > 0
@@ -331,10 +353,14 @@ def _labels(
     for k, name in enumerate(names):
         if np.isnan(price[k]):
             if name not in catalog_prices:
-                raise LogError(f"logs={path}: label {name!r} was never bought, so its price is not in the log; give catalog.path=FILE")
+                raise LogError(
+                    f"logs={path}: label {name!r} was never bought, so its price is not in the log; give catalog.path=FILE"
+                )
             price[k] = catalog_prices[name]
         if margin[k] > price[k]:
-            raise LogError(f"logs={path}, column margin: {margin[k]:g} of label {name!r} exceeds its price {price[k]:g}")
+            raise LogError(
+                f"logs={path}, column margin: {margin[k]:g} of label {name!r} exceeds its price {price[k]:g}"
+            )
     if sessions:
         rows["price"] = np.where(rows["label"] > 0, price[np.maximum(rows["label"] - 1, 0)], 0.0)
         spread = np.zeros(len(names))

@@ -35,7 +35,16 @@ def _interval(i: Interval | None, digits: int = 3) -> str:
     return "" if i is None else f"{i['mean']:.{digits}f} ±{(i['high'] - i['low']) / 2:.{digits}f}"
 
 
-PARAMETER_COLUMNS = ("parameter", "default", "fitted", "std. error", "95 % from", "to", "identified", "most entangled with")
+PARAMETER_COLUMNS = (
+    "parameter",
+    "default",
+    "fitted",
+    "std. error",
+    "95 % from",
+    "to",
+    "identified",
+    "most entangled with",
+)
 
 
 def parameter_cells(rows: list[Estimate]) -> list[list[str]]:
@@ -54,7 +63,9 @@ def moment_cells(moments: list[Moment]) -> list[list[str]]:
     out = []
     for m in moments:
         apart = "" if m.simulated is None else f"{m.off:.1f}" + (" *" if m.off > 2.6 else "")
-        out.append([m.name, _interval(m.data), "" if m.ahead is None else f"{m.ahead:.3f}", _interval(m.simulated), apart])
+        out.append(
+            [m.name, _interval(m.data), "" if m.ahead is None else f"{m.ahead:.3f}", _interval(m.simulated), apart]
+        )
     return out
 
 
@@ -78,9 +89,17 @@ def _markdown(columns: tuple[str, ...], cells: list[list[str]]) -> list[str]:
 def to_markdown(result: Result) -> str:
     """report.md."""
     lines = [f"# {result.title}", "", *(f"- {fact}" for fact in result.facts), "", "```", result.command, "```", ""]
-    lines += ["## What to know before believing it", "", *(f"- {w}" for w in result.warnings or ["Nothing stood out."]), ""]
+    lines += [
+        "## What to know before believing it",
+        "",
+        *(f"- {w}" for w in result.warnings or ["Nothing stood out."]),
+        "",
+    ]
     lines += ["## Parameters", "", *_markdown(PARAMETER_COLUMNS, parameter_cells(result.rows))]
-    lines += ["*identified* = share of the prior's variance that the log took away: yes at .95, weakly at .5, no below.", ""]
+    lines += [
+        "*identified* = share of the prior's variance that the log took away: yes at .95, weakly at .5, no below.",
+        "",
+    ]
     lines += ["Held at their starting values:", "", *(f"- {name}: {why}" for name, why in result.held.items()), ""]
     lines += ["## Held-out log-likelihood", "", *_markdown(HELD_OUT_COLUMNS, held_out_cells(result.held_out))]
     lines += ["Clicks, purchases, opt-outs and gaps of customers that were not fitted to; 95 % over customers.", ""]
@@ -159,7 +178,10 @@ def plot(path: Path, result: Result) -> None:
     left.set_xlim(-3.1, 3.1)
     left.set_xlabel("(fitted - start) / |start|, cut at 3")
     left.set_title("parameters, 95 %: blue identified, orange weakly, grey not", loc="left", fontsize=8)
-    for axes, prefix, title in ((middle, "clicks at push", "click rate by push of a life"), (right, "opt-outs at push", "opt-out rate by push of a life")):
+    for axes, prefix, title in (
+        (middle, "clicks at push", "click rate by push of a life"),
+        (right, "opt-outs at push", "opt-out rate by push of a life"),
+    ):
         chosen = [m for m in result.moments if m.name.startswith(prefix)]
         names = [m.name.removeprefix(prefix).strip() for m in chosen]
         for shift, label, pick in ((-0.1, "log", "data"), (0.1, "simulated", "simulated")):

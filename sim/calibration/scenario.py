@@ -1,6 +1,6 @@
 """The fitted shop as a scenario: `env/calibrated.yaml` for Hydra and `catalog.csv`, to be run at once.
 
-    python -m sim.run --config-dir FOLDER env=calibrated catalog.path=FOLDER/catalog.csv
+python -m sim.run --config-dir FOLDER env=calibrated catalog.path=FOLDER/catalog.csv
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def fitted_groups(
 def run_command(folder: Path) -> str:
     """The command that trains in the fitted shop."""
     shown = shlex.quote(str(folder))
-    return f"python -m sim.run --config-dir {shown} env=calibrated catalog.path={shlex.quote(str(folder / 'catalog.csv'))}"
+    return (
+        f"python -m sim.run --config-dir {shown} env=calibrated catalog.path={shlex.quote(str(folder / 'catalog.csv'))}"
+    )
 
 
 def _shipped() -> dict[str, Any]:
@@ -50,7 +52,9 @@ def _shipped() -> dict[str, Any]:
         return OmegaConf.to_container(compose("calibrate"), resolve=True)  # type: ignore[return-value]
 
 
-def to_yaml(groups: dict[str, Any], rows: list[Estimate], visits: dict[str, float], folder: Path, provenance: list[str]) -> str:
+def to_yaml(
+    groups: dict[str, Any], rows: list[Estimate], visits: dict[str, float], folder: Path, provenance: list[str]
+) -> str:
     """`env/calibrated.yaml`: the default shop, and every value that differs from it with what is known of it."""
     from omegaconf import OmegaConf
 
@@ -65,7 +69,9 @@ def to_yaml(groups: dict[str, Any], rows: list[Estimate], visits: dict[str, floa
                 lines.append(f"  {section}: {values}")
             continue
         lines += _section(f"env.{section}", values, shipped["env"][section], known, seen, "  ")
-    traits = _section("population.traits", groups["population"]["traits"], shipped["population"]["traits"], known, seen, "  ")
+    traits = _section(
+        "population.traits", groups["population"]["traits"], shipped["population"]["traits"], known, seen, "  "
+    )
     if traits:
         lines += ["population:", *traits]
     return "\n".join(lines) + "\n"
@@ -83,7 +89,11 @@ def _section(
     for name, value in values.items():
         row = known.get(f"{where}.{name}")
         if row is not None:
-            what = {"yes": "fitted", "weakly": "fitted, weakly identified", "no": "hardly identified: mostly the starting value"}
+            what = {
+                "yes": "fitted",
+                "weakly": "fitted, weakly identified",
+                "no": "hardly identified: mostly the starting value",
+            }
             note = f"{what[row.verdict]}; 95 % {row.low:.4g} to {row.high:.4g}; started at {row.start:.4g}"
         elif f"{where}.{name}" in seen:
             note = "as the log shows"
@@ -93,6 +103,3 @@ def _section(
             continue
         lines.append(f"{indent}  {name}: {value!r}  # {note}")
     return [f"{indent}{where.rpartition('.')[2]}:", *lines] if lines else []
-
-
-

@@ -126,7 +126,9 @@ def _refuse_what_is_not_fitted(env: dict[str, Any]) -> None:
     """Mechanisms under which a logged life no longer tells the hidden state."""
     taste = env["taste"]
     if env["twin"]["twin"] > 0:
-        raise LogError("env.twin.twin=1: the tabular twin is an exact fixture and cannot be fitted; start from env=shop")
+        raise LogError(
+            "env.twin.twin=1: the tabular twin is an exact fixture and cannot be fitted; start from env=shop"
+        )
     if max(taste["taste_click_rate"], taste["taste_ignore_rate"], taste["taste_noise"]) > 0:
         raise LogError(
             "env.taste: drifting taste cannot be fitted to a log; set its rates to 0 here and add them to the scenario later"

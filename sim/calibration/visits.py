@@ -44,7 +44,11 @@ def constant_density(log: PushLog, rates: np.ndarray) -> np.ndarray:
     """(T, 5) log-probability of every logged event at constant rates, laid out as `likelihood.predictions`."""
     rows, out = log.rows, np.zeros((len(log.rows), 5))
     pushed, clicked = rows["label"] > 0, rows["clicked"] == 1
-    for kind, happened, able in ((CLICK, clicked, pushed), (BUY, rows["bought"] == 1, clicked), (OPT_OUT, rows["opted_out"] == 1, pushed)):
+    for kind, happened, able in (
+        (CLICK, clicked, pushed),
+        (BUY, rows["bought"] == 1, clicked),
+        (OPT_OUT, rows["opted_out"] == 1, pushed),
+    ):
         out[:, kind] = np.where(able, np.log(np.where(happened, rates[kind], 1 - rates[kind])), 0.0)
     back, away = (rows["end"] == RETURNED) & (rows["gap"] > 0), rows["end"] == AWAY
     days = np.where(back, rows["gap"] - 1, np.where(away, rows["gap"], 0))

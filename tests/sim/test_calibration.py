@@ -54,14 +54,20 @@ def test_verification_given_a_customers_own_draws_the_likelihoods_chances_are_th
             np.zeros(1, CUSTOMER), np.zeros(shop.labels, LABEL), np.zeros(d), out, chance, score,
         )  # fmt: skip
         assert len(static) == d + STATIC
-        for kind, name in ((CLICK, "click_probability"), (BUY, "purchase_probability"), (OPT_OUT, "opt_out_probability")):
+        for kind, name in (
+            (CLICK, "click_probability"),
+            (BUY, "purchase_probability"),
+            (OPT_OUT, "opt_out_probability"),
+        ):
             worst[kind] = max(worst[kind], np.abs(chance[:, kind] - mine[name]).max())
         # the gap that the shop drew is the inverse of the geometric law at the likelihood's rate
         for t in np.flatnonzero((rows["end"] == RETURNED) & (rows["gap"] > 0)):
             u = random_streams.uniforms(3, random_streams.EVALUATE, i, int(mine["step"][t]), RETURN_STREAM)[1]
             gap = max(1, int(np.ceil(np.log(u) / np.log1p(-chance[t, RETURN]))))
             worst[RETURN] = max(worst[RETURN], abs(gap - rows["gap"][t]))
-    print(f"\nworst difference of click, purchase, opt-out chance (expected 0): {worst[:3]}; of a gap in days (0): {worst[RETURN]}")
+    print(
+        f"\nworst difference of click, purchase, opt-out chance (expected 0): {worst[:3]}; of a gap in days (0): {worst[RETURN]}"
+    )
     assert (worst[:3] < 2e-6).all() and worst[RETURN] == 0
 
 
@@ -110,7 +116,10 @@ def test_the_likelihood_does_not_depend_on_threads_and_same_seed_gives_the_same_
     log, _, _ = logged(shop, 150, seed=5)
     appeal = shop.catalog.table["appeal"]
     table, features = shop.catalog.table, shop.catalog.features
-    runs = [LifeLikelihood(log, table, features, EVEN, draws=16, seed=1, threads=n).evaluate(shop.params, appeal)[0] for n in (1, 3, 1)]
+    runs = [
+        LifeLikelihood(log, table, features, EVEN, draws=16, seed=1, threads=n).evaluate(shop.params, appeal)[0]
+        for n in (1, 3, 1)
+    ]
     assert np.array_equal(runs[0], runs[1]) and np.array_equal(runs[0], runs[2])
     other = LifeLikelihood(log, table, features, EVEN, draws=16, seed=2, threads=1).evaluate(shop.params, appeal)[0]
     assert not np.array_equal(runs[0], other)
@@ -135,7 +144,9 @@ def test_predictions_add_up_to_the_log_likelihood(shop):
     model = model_of(shop, log, draws=64, confusion=np.tile(0.5 * np.eye(7) + 0.5 / 7, (2, 1, 1)))
     appeal = shop.catalog.table["appeal"]
     density, chances = model.predict(shop.params, appeal)
-    assert np.allclose(np.add.reduceat(density.sum(1), log.start[:-1]), model.evaluate(shop.params, appeal)[0], atol=1e-9)
+    assert np.allclose(
+        np.add.reduceat(density.sum(1), log.start[:-1]), model.evaluate(shop.params, appeal)[0], atol=1e-9
+    )
     assert (chances >= 0).all() and (chances <= 1).all()
 
 

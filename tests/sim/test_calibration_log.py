@@ -64,7 +64,9 @@ def test_a_log_of_our_own_run_is_read_for_one_policy_with_its_emotions(shop, tmp
     folder = tmp_path / "parts"
     folder.mkdir()
     path.rename(folder / "part-0.parquet")
-    assert np.array_equal(read_log(folder, policy="random", catalog_prices=prices, capped=120, quiet=True).rows, got.rows)
+    assert np.array_equal(
+        read_log(folder, policy="random", catalog_prices=prices, capped=120, quiet=True).rows, got.rows
+    )
     with pytest.raises(LogError, match="holds 2 policies; choose one with policy=..., of random, other"):
         read_log(folder, quiet=True)
     with pytest.raises(LogError, match="policy=ppo: is not in"):
@@ -98,7 +100,9 @@ def test_who_stays_away_longer_than_anybody_ever_came_back_from_is_taken_for_los
     table = table.drop(index=2)
     log = read(table, tmp_path, lapse_days=45)
     assert log.rows["gap"][1] == 280  # a gap of 280 days is in the log, so the shop must wait that long
-    early = read(simple(days=(0, 20)).assign(time=lambda t: t["time"] + 400 * (t["customer"] == "u0")), tmp_path, lapse_days=45)
+    early = read(
+        simple(days=(0, 20)).assign(time=lambda t: t["time"] + 400 * (t["customer"] == "u0")), tmp_path, lapse_days=45
+    )
     assert early.rows["gap"][early.start[1] + 1] == 45
 
 
@@ -125,11 +129,13 @@ def test_emotions_are_read_where_a_face_was_and_flat_readings_are_none(tmp_path)
         (lambda t: t.assign(clicked=t["clicked"].where(t.index != 1, 7)), "line 3, column clicked: '7' is neither yes nor no; give 0 or 1"),
         (lambda t: t.assign(time=t["time"].astype(object).where(t.index != 4, "soon")), "line 6, column time: 'soon' is not a number"),
         (lambda t: t.assign(time=t["time"].where(t.index != 4)), "line 6, column time: '' is no time"),
-        (lambda t: t.assign(time=[f"2024-02-{30 if i == 9 else 1 + i % 4:02d}" for i in range(len(t))]), "line 11, column time: '2024-02-30' is no time; give ISO 8601"),
+        (lambda t: t.assign(time=[f"2024-02-{30 if i == 9 else 1 + i % 4:02d}" for i in range(len(t))]),
+         "line 11, column time: '2024-02-30' is no time; give ISO 8601"),
         (lambda t: t.assign(time=t["time"] * 1e6), "column time: spans 10,0"),
         (lambda t: t.assign(customer=t["customer"].where(t.index != 8, "")), "line 10, column customer: '' is no customer"),
         (lambda t: t.assign(bought=(t.index == 1).astype(int)), "line 3, column bought: '1' without a click"),
-        (lambda t: t.assign(opted_out=(t.index == 1).astype(int)), "line 3, column opted_out: the customer opted out here but has a later row (line 4)"),
+        (lambda t: t.assign(opted_out=(t.index == 1).astype(int)),
+         "line 3, column opted_out: the customer opted out here but has a later row (line 4)"),
         (lambda t: t.assign(label=t["label"].where(t.index != 0, "none")), "line 2, column clicked: '1' without a label"),
         (lambda t: pd.concat([t, t.iloc[[6]]]), "line 202: repeats line 8 (same customer, time and label); remove it"),
         (lambda t: t.iloc[:0], "holds no row; give one row per push"),

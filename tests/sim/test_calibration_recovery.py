@@ -39,7 +39,9 @@ def with_appeal(shop, appeal):
 
 def refit(true_shop, base, log, prior, draws, seed):
     """Fit from the default shop; (estimates, fit, params, appeal)."""
-    model = LifeLikelihood(log, base.catalog.table, base.catalog.features, confusion(base.gallery), draws=draws, seed=seed)
+    model = LifeLikelihood(
+        log, base.catalog.table, base.catalog.features, confusion(base.gallery), draws=draws, seed=seed
+    )
     names, _ = choose(log, base.catalog.table)
     c = prepare(names, prior, base.params, base.catalog.table["appeal"], base.catalog.names)
     fit = maximise(model, c, seed=seed + 1)
@@ -57,7 +59,10 @@ def truth_of(shop, rows):
 
 def table_of(rows, true):
     lines = [f"{'parameter':26} {'true':>8} {'fitted':>8} {'from':>8} {'to':>8}"]
-    lines += [f"{r.name:26} {t:8.3f} {r.fitted:8.3f} {r.low:8.3f} {r.high:8.3f} {r.verdict}" for r, t in zip(rows, true, strict=True)]
+    lines += [
+        f"{r.name:26} {t:8.3f} {r.fitted:8.3f} {r.low:8.3f} {r.high:8.3f} {r.verdict}"
+        for r, t in zip(rows, true, strict=True)
+    ]
     return "\n".join(lines)
 
 
@@ -82,7 +87,9 @@ def test_verification_v15_known_parameters_lie_within_the_intervals_of_a_refit_a
     simulated = moments.simulate(fitted, other, customers=1500, seed=5)
     compared = moments.compare(other, None, simulated)
     for m in compared[:8]:
-        print(f"{m.name:28} held-out {m.data['mean']:.3f}  fitted shop {m.simulated['mean']:.3f}  apart {m.off:.1f} s.e.")
+        print(
+            f"{m.name:28} held-out {m.data['mean']:.3f}  fitted shop {m.simulated['mean']:.3f}  apart {m.off:.1f} s.e."
+        )
     rates = {m.name: m for m in compared}
     for name in ("clicks per push", "purchases per push", "opt-outs per push", "returns per day away"):
         m = rates[name]
@@ -105,7 +112,9 @@ def test_verification_a_price_that_changes_reveals_price_sensitivity(base, prior
     )
     rows, fit, *_ = refit(shop, base, log, prior, draws=64, seed=3)
     row = next(r for r in rows if r.name == "price_sensitivity_median")
-    print(f"\nprice sensitivity true 1.0, fitted {row.fitted:.3f} ({row.low:.3f} to {row.high:.3f}), default {row.start}")
+    print(
+        f"\nprice sensitivity true 1.0, fitted {row.fitted:.3f} ({row.low:.3f} to {row.high:.3f}), default {row.start}"
+    )
     assert fit.converged and row.low <= 1.0 <= row.high and row.low > row.start
 
 
@@ -137,7 +146,9 @@ def test_verification_v15_the_intervals_of_many_refits_hold_the_truth_about_95_t
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_verification_v15_with_perceived_emotions_the_weights_of_mood_and_valence_are_recovered_too(base, prior):
-    shop = base.with_params(**TRUTH, valence_weight=1.2, mood_weight=1.0, opt_out_valence_weight=0.5, return_mood_weight=0.4)
+    shop = base.with_params(
+        **TRUTH, valence_weight=1.2, mood_weight=1.0, opt_out_valence_weight=0.5, return_mood_weight=0.4
+    )
     share, _ = coverage(shop, base, prior, seeds=8, customers=800, draws=256, emotions=True)
     assert 0.87 <= share <= 0.995
 
