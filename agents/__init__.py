@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agents.neural_bandits import NeuralLinear
     from agents.organic import Factorisation, OrganicCount, OrganicPopularity
     from agents.ppo import PPOAgent
+    from agents.ppo_belief import PPOBelief
     from agents.ranked import Ranked
     from agents.thompson import LinTS
     from agents.ucb import UCB1
@@ -31,11 +32,12 @@ _HOME = {
     "Random": "baselines", "HoldBack": "baselines", "Popularity": "baselines", "CappedPopularity": "baselines",
     "EpsilonGreedy": "epsilon_greedy", "UCB1": "ucb", "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits",
     "LinTS": "thompson", "LogisticTS": "logistic", "NeuralLinear": "neural_bandits", "PPOAgent": "ppo",
+    "PPOBelief": "ppo_belief",
     "OrganicPopularity": "organic", "OrganicCount": "organic", "Factorisation": "organic", "Ranked": "ranked",
 }
 __all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "EpsilonGreedy", "Factorisation", "HoldBack",
-           "LinTS", "LinUCB", "LogisticTS", "NeuralLinear", "OrganicCount", "OrganicPopularity", "PPOAgent", "Popularity",
-           "Random", "Ranked", "UCB1", "load_agent"]
+           "LinTS", "LinUCB", "LogisticTS", "NeuralLinear", "OrganicCount", "OrganicPopularity", "PPOAgent", "PPOBelief",
+           "Popularity", "Random", "Ranked", "UCB1", "load_agent"]
 
 
 def __getattr__(name: str) -> Any:

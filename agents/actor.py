@@ -32,10 +32,17 @@ class Actor(NamedTuple):
 
     def probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(N, D), (N, K + 1) bool -> (N, K + 1); rows sum to 1, exactly zero where masked."""
-        hidden = observation
+        return self.softmax(self.output(observation), action_mask)
+
+    def output(self, x: NDArray) -> NDArray[np.float64]:
+        """(N, inputs) -> (N, outputs) of the last layer."""
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = np.tanh(row_blocks.multiply(hidden, weight) + bias)
-        logits = row_blocks.multiply(hidden, self.weights[-1]) + self.biases[-1]
+            x = np.tanh(row_blocks.multiply(x, weight) + bias)
+        return row_blocks.multiply(x, self.weights[-1]) + self.biases[-1]
+
+    @staticmethod
+    def softmax(logits: NDArray[np.float64], action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Probabilities (N, K + 1) of logits (N, K + 1), exactly zero where masked."""
         logits = np.where(action_mask, logits, -np.inf)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))           # exp(-inf) = 0 where masked
         return odds / np.cumsum(odds, axis=1)[:, -1:]                       # a sequential sum: same for any N

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.actor import Actor
@@ -38,15 +39,25 @@ class ActorCritic:
 
     Attributes
     ----------
+    inputs : int
+        Numbers that the networks see, after `prepare`.
     flat : Tensor (parameters,) float32
         All weights, the actor's first; an optimiser changes them in place.
     """
 
     def __init__(self, inputs: int, actions: int, net_arch: Sequence[int], rng: np.random.Generator) -> None:
-        self.actor_net = TanhNetwork([inputs, *net_arch, actions])
+        self.inputs = inputs
+        self.actor_net = self._actor_network(inputs, actions, net_arch)
         self.critic_net = TanhNetwork([inputs, *net_arch, 1])
         self.flat = torch.cat([self.actor_net.initial(rng, 0.01), self.critic_net.initial(rng, 1.0)])
         self._actor, self._critic = self._views(self.flat)
+
+    def _actor_network(self, inputs: int, actions: int, net_arch: Sequence[int]) -> TanhNetwork:
+        return TanhNetwork([inputs, *net_arch, actions])
+
+    def prepare(self, observation: NDArray) -> NDArray[np.float32]:
+        """What the networks see of observations (N, D): here, just that."""
+        return observation
 
     def space(self, rows: int) -> Spaces:
         """Memory for passes of at most `rows` rows; one per thread."""

@@ -97,7 +97,7 @@ class PPOAgent(Agent):
         self.reward_scale = self._at_least("reward_scale", reward_scale, 1e-9)
         self.deterministic = deterministic
         self.torch_threads = self._at_least("torch_threads", torch_threads, 1)
-        self.actor_: Actor | None = None
+        self.actor_: Any = None
 
     def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
               report: Report | None = None) -> None:
@@ -118,15 +118,15 @@ class PPOAgent(Agent):
         with _torch_threads(1):     # operations of a tenth of a millisecond; threads share blocks of rows instead
             self.actor_ = self._train(env, max(update, self.budget(steps)), report)
 
-    def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Actor:
+    def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Any:
         from agents.ppo_update import Coefficients, PPOUpdate
         from agents.rollout_buffer import RolloutBuffer
 
         rng = np.random.default_rng(self.seed)
-        model = self._model(rng)
+        model, done = self._model(env, rng)
         coefficients = Coefficients(self.clip_range, self.vf_coef, self.ent_coef, self.max_grad_norm)
         rollout = RolloutBuffer(env, model, self.n_steps, self.reward_scale, self.seed)
-        size, done, clock = env.num_envs * self.n_steps, 0, time.perf_counter()
+        size, clock = env.num_envs * self.n_steps, time.perf_counter()
         with PPOUpdate(model, coefficients, self.batch_size, self.torch_threads) as update:
             while done < steps:
                 rollout.collect(rng, self.gamma)
@@ -146,11 +146,11 @@ class PPOAgent(Agent):
                 self._report(report, done, metrics)
         return model.actor()
 
-    def _model(self, rng: np.random.Generator) -> Any:
-        """The untrained networks."""
+    def _model(self, env: VectorEnv, rng: np.random.Generator) -> tuple[Any, int]:
+        """The untrained networks, and the interactions with `env` that it took to make them."""
         from agents.actor_critic import ActorCritic
 
-        return ActorCritic(self.observation_size, self.num_actions, self.net_arch, rng)
+        return ActorCritic(self.observation_size, self.num_actions, self.net_arch, rng), 0
 
     def _learning_rate_at(self, share: float) -> float:
         """After `share` of the budget, which the last update may exceed."""
@@ -161,15 +161,22 @@ class PPOAgent(Agent):
         return one_hot(probabilities.argmax(axis=1), self.num_actions) if self.deterministic else probabilities
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        actor = self._need("actor_")
-        arrays = {f"weight_{i}": weight.astype(np.float32) for i, weight in enumerate(actor.weights)}
-        arrays |= {f"bias_{i}": bias.astype(np.float32) for i, bias in enumerate(actor.biases)}
-        return arrays, {"layers": len(actor.weights)}
+        return self._network_state(self._need("actor_"))
 
     def _set_state(self, arrays: dict[str, NDArray], state: dict[str, Any]) -> None:
+        self.actor_ = self._network_of(arrays, state)
+
+    @staticmethod
+    def _network_state(network: Actor) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays = {f"weight_{i}": weight.astype(np.float32) for i, weight in enumerate(network.weights)}
+        arrays |= {f"bias_{i}": bias.astype(np.float32) for i, bias in enumerate(network.biases)}
+        return arrays, {"layers": len(network.weights)}
+
+    @staticmethod
+    def _network_of(arrays: dict[str, NDArray], state: dict[str, Any]) -> Actor:
         layers = range(state["layers"])
-        self.actor_ = Actor(tuple(arrays[f"weight_{i}"].astype(np.float64) for i in layers),
-                            tuple(arrays[f"bias_{i}"].astype(np.float64) for i in layers))
+        return Actor(tuple(arrays[f"weight_{i}"].astype(np.float64) for i in layers),
+                     tuple(arrays[f"bias_{i}"].astype(np.float64) for i in layers))
 
     def _fraction(self, setting: str, value: float) -> float:
         if not 0 <= value <= 1:

@@ -61,8 +61,7 @@ class RolloutBuffer:
     def __init__(self, env: VectorEnv, model: Any, n_steps: int, reward_scale: float, seed: int) -> None:
         self.env, self.model, self.n_steps, self.reward_scale = env, model, n_steps, reward_scale
         lanes, actions = env.num_envs, int(env.single_action_space.n)  # type: ignore[attr-defined]
-        size = int(env.single_observation_space.shape[0])  # type: ignore[index]
-        self.observation = torch.empty(n_steps, lanes, size)
+        self.observation = torch.empty(n_steps, lanes, model.inputs)
         self.mask = torch.empty(n_steps, lanes, actions, dtype=torch.bool)
         self.action = torch.empty(n_steps, lanes, dtype=torch.int64)
         self.log_probability = torch.empty(n_steps, lanes)
@@ -70,7 +69,7 @@ class RolloutBuffer:
         self.reward = torch.empty(n_steps, lanes)
         self.done = torch.empty(n_steps, lanes, dtype=torch.bool)
         self._space = model.space(min(BLOCK, lanes))
-        self._next = torch.from_numpy(env.reset(seed=seed)[0])
+        self._next = torch.from_numpy(model.prepare(env.reset(seed=seed)[0]))
         self._return = np.zeros(lanes)  # money so far in each lane's life
         self._clear()
 
@@ -95,9 +94,9 @@ class RolloutBuffer:
             self.done[t] = torch.from_numpy(done)
             lanes = np.flatnonzero(truncated & ~terminated)
             if len(lanes):
-                cut.append((t, lanes, info["final_obs"][lanes].astype(np.float32)))
+                cut.append((t, lanes, self.model.prepare(info["final_obs"][lanes])))
             self._count(reward, done)
-            self._next = torch.from_numpy(observation)
+            self._next = torch.from_numpy(self.model.prepare(observation))
         self.value[-1] = self._values(self._next)
         if cut:
             expected = self._values(torch.from_numpy(np.concatenate([last for _, _, last in cut])))

@@ -22,6 +22,7 @@ from agents.logistic import LogisticTS
 from agents.neural_bandits import NeuralLinear
 from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
+from agents.ppo_belief import PPOBelief
 from agents.ranked import Ranked
 from agents.thompson import LinTS
 from agents.ucb import UCB1
@@ -31,11 +32,12 @@ SETTINGS = {
     ChargedLinUCB: {"charges": (0.0, 0.1), "tuning_steps": 64}, EpsilonGreedy: {}, UCB1: {}, LinTS: {}, LogisticTS: {},
     NeuralLinear: {"net_arch": (8,), "train_every": 4, "train_updates": 5, "batch_size": 32, "memory": 100},
     PPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "torch_threads": 1},
+    PPOBelief: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "warm_up_steps": 8},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
 }
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
-LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, OrganicPopularity, OrganicCount,
+LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, OrganicPopularity, OrganicCount,
             Factorisation]
 
 

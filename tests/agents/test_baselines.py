@@ -87,7 +87,7 @@ def test_the_cap_that_earns_most_on_tuning_customers_is_taken_and_all_are_record
 def test_a_cap_on_an_observation_without_recent_pushes_is_refused_with_the_parts_there_are():
     env = HintEnv()
     del env.observation_layout["recent_pushes"]
-    with pytest.raises(AgentConfigError, match="'recent_pushes'; this one has hint, noise"):
+    with pytest.raises(AgentConfigError, match="'recent_pushes'; this one has affinity, .*hint, .*noise"):
         build(CappedPopularity, env)
 
 

@@ -15,6 +15,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+RECORD = ("log_pushes", "click_lift", "log_purchases", "recency", "affinity", "label_valence")
+
 
 class HintEnv(VectorEnv):
     """K labels hinted at in plain sight; see the module docstring.
@@ -33,6 +35,8 @@ class HintEnv(VectorEnv):
         noise = size - labels - 1
         self.observation_layout = {"noise": (0, noise), "hint": (noise, noise + labels),
                                    "recent_pushes": (noise + labels, size)}
+        if noise >= labels:         # a till's record of nothing but noise, for agents that cannot do without one
+            self.observation_layout |= {part: (0, labels) for part in RECORD}
         self.rng = np.random.default_rng()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
