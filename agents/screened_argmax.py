@@ -6,7 +6,8 @@ precision takes half the time, and its error is bounded: with u = 2^-24 and d nu
     |computed width - width| <= (d + 4) u (|L_a^-1|_F |x| + width)            (Higham 2002, section 3.1, Cauchy-Schwarz)
 
 so an action whose bound, give or take that much, lies below another's cannot be the highest. Where one action is left it is
-the choice; the other rows are for the caller to decide in double precision. The choice is the same, to the bit.
+the choice; the others are looked at again in double precision in the same way, and what is left then (exact ties) is for
+the caller. So the choice is the caller's own, to the bit, wherever its scores are as accurate as that.
 
 L^-1 is lower triangular: its rows are taken in panels, each multiplied with the columns up to its own end.
 """
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from agents.compiled import compiled, reassociated
 
 PANELS, ROWS = 3, 256       # rows of customers at once: what a panel makes of them stays in the second-level cache
-UNIT = 2.0**-24
+UNIT, DOUBLE_UNIT = 2.0**-24, 2.0**-53     # times 4 below, for the caller's own rounding
 
 
 class Screen(NamedTuple):
@@ -32,11 +33,14 @@ class Screen(NamedTuple):
     ----------
     panels : list of ndarray (columns, K + 1, rows) float32
         Transposed row panels of L^-1 of all actions, cut to the columns that are not zero.
+    whitener : ndarray (K + 1, d, d)
+        L^-1 in double precision.
     norm : ndarray (K + 1,)
         |L^-1|_F of every action.
     """
 
     panels: list[NDArray[np.float32]]
+    whitener: NDArray[np.float64]
     norm: NDArray[np.float64]
 
 
@@ -44,12 +48,12 @@ def screen_of(whitener: NDArray[np.float64]) -> Screen:
     """From inverse lower Cholesky factors (K + 1, d, d)."""
     edges = np.linspace(0, whitener.shape[1], PANELS + 1).astype(int)
     panels = [np.ascontiguousarray(whitener[:, a:b, :b].transpose(2, 0, 1), np.float32) for a, b in pairwise(edges) if b > a]
-    return Screen(panels, np.sqrt(np.einsum("aij,aij->a", whitener, whitener)))
+    return Screen(panels, whitener, np.sqrt(np.einsum("aij,aij->a", whitener, whitener)))
 
 
 def sure_choices(x: NDArray[np.float64], mean: NDArray[np.float64], allowed: NDArray[np.bool_], alpha: float,
                  screen: Screen) -> NDArray[np.int64]:
-    """The allowed action of the highest mean + alpha |L^-1 x| of each row (N,), or -1 where single precision cannot tell.
+    """The allowed action of the highest mean + alpha |L^-1 x| of each row (N,), or -1 on a tie to rounding.
 
     Parameters
     ----------
@@ -66,6 +70,13 @@ def sure_choices(x: NDArray[np.float64], mean: NDArray[np.float64], allowed: NDA
             white = single[rows, : len(panel)] @ panel.reshape(len(panel), -1)
             _add_squares(white.reshape(number, actions, -1), squares, k == 0)
         _choose(mean[rows], squares, allowed[rows], alpha, (x.shape[1] + 4) * UNIT, screen.norm, length[rows], choice[rows])
+    unsure = np.flatnonzero(choice < 0)
+    if len(unsure):
+        x, again, width = x[unsure], np.empty(len(unsure), np.int64), x.shape[1]
+        white = (x @ screen.whitener.reshape(actions * width, width).T).reshape(len(x), actions, width)
+        _choose(mean[unsure], np.einsum("nad,nad->na", white, white), allowed[unsure], alpha, 4 * (width + 4) * DOUBLE_UNIT,
+                screen.norm, length[unsure], again)
+        choice[unsure] = again
     return choice
 
 

@@ -7,6 +7,7 @@ same customers with the same luck, whose faces training never showed, so each ga
     popularity           the label that earned most per push in a random log
     capped_popularity    the same under the best frequency cap, tuned on training customers
     linucb               the best next reward, blind to what a push does later (Li et al. 2010)
+    lints                the same by Thompson sampling instead of confidence bounds (Agrawal & Goyal 2013)
     charged_linucb       the same with a charge per push, tuned on training customers: pacing without planning
     ppo                  plans for the customer's whole life (Schulman et al. 2017)
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from experiments.study import Arm, Results
 
 QUESTION = "myopic_gap"
-POLICIES = ("random", "hold_back", "popularity", "capped_popularity", "linucb", "charged_linucb", "ppo")
+POLICIES = ("random", "hold_back", "popularity", "capped_popularity", "linucb", "lints", "charged_linucb", "ppo")
 CAMERA = tuple(f"camera.{channel}=perceived" for channel in ("emotion", "identity", "mask"))
 # (better, worse, what lies between them): claim 2
 PAIRS = (
