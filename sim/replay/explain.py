@@ -104,9 +104,8 @@ def explain(
     """The `number` strongest drivers of every decision; `action` (T,) as requested."""
     x = relived.observation.astype(np.float64)
     usual, spread = x.mean(0), x.std(0)
-    linear = getattr(policy, "weights_", None) is not None and hasattr(policy, "reward_scale")
     names, inside = _occlusion(layout, action, x.shape[1])
-    if linear:
+    if _is_linear(policy, x):
         weight = _linear(policy, x, usual, inside, relived.allowed, action)
         method, unit = "linear", "money"
     else:
@@ -121,12 +120,22 @@ def explain(
     )
 
 
+def _is_linear(policy: Any, x: np.ndarray) -> bool:
+    """Whether the policy scores actions by weights on the observation itself, and not on features learned from it."""
+    if getattr(policy, "weights_", None) is None or not all(
+        hasattr(policy, name) for name in ("features", "means", "reward_scale")
+    ):
+        return False
+    features = policy.features(x[:8])
+    return features.shape == (len(x[:8]), x.shape[1] + 1) and bool(np.allclose(features[:, 1:], x[:8]))
+
+
 def _linear(
     policy: Any, x: np.ndarray, usual: np.ndarray, inside: np.ndarray, allowed: np.ndarray, action: np.ndarray
 ) -> np.ndarray:
     """(G, T) contributions to the lead of the action over the best other allowed one, money."""
     rows = np.arange(len(action))
-    score = np.where(allowed, policy.scores(x, 0.0), -np.inf)
+    score = np.where(allowed, policy.means(policy.features(x)), -np.inf)
     score[rows, action] = -np.inf
     weights = np.asarray(policy.weights_)[:, 1:]
     lead = weights[action] - weights[score.argmax(1)]  # (T, O)

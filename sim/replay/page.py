@@ -245,7 +245,8 @@ def _facts(
     return {
         "run": {
             "name": run.name, "agent": run.agent, "env": run.summary.get("env", ""), "seed": run.summary.get("seed"),
-            "evaluation_seed": run.seed, "customers": int(len(replay.people["a"]["ids"])),
+            "evaluation_seed": run.seed,
+            "evaluated": run.summary.get("customers"), "customers": int(len(replay.people["a"]["ids"])),
             "camera": {k: run.config["camera"].get(k) for k in ("emotion", "identity", "mask")} if run.config.get("camera") else None,
             "git": (run.summary.get("git") or {}).get("commit"), "real": run.real_gallery,
         },

@@ -34,7 +34,7 @@ def seen_emotion(emotion: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 def read_everybody(log: SessionTable, policy: str) -> dict[str, np.ndarray]:
     """Columns of all opportunities of one policy, sorted by (customer, step); emotions as codes."""
-    columns = _COLUMNS + (["true_regret"] if "true_regret" in log.columns else [])
+    columns = _COLUMNS + (["true_immediate_regret"] if "true_immediate_regret" in log.columns else [])
     table = log.read(columns, [policy]).sort_by([("customer", "ascending"), ("step", "ascending")])
     plain = ("true_emotion", "true_recognition", *(f"perceived_emotion_{name}" for name in EMOTIONS))
     out = {name: table[name].to_numpy() for name in columns if name not in plain}
@@ -102,7 +102,7 @@ def per_customer(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "mistaken": total(new_visit & (c["true_recognition"] == 2)),
         "masked": total(new_visit & c["true_mask"]),
         "recognised": total(new_visit & (c["true_recognition"] == 1)),
-        "regret": total(c["true_regret"]) if "true_regret" in c else np.full(len(ids), np.nan),
+        "regret": total(c["true_immediate_regret"]) if "true_immediate_regret" in c else np.full(len(ids), np.nan),
         "emotion": c["true_emotion"][first],
         "mask": c["true_mask"][first],
         "enrolled": c["true_enrolled"][first],

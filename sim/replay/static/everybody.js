@@ -11,7 +11,7 @@ function drawEverybody() {
   const names = Object.keys(facts.views);
   const choose = (field, options, act) => el("div", { class: "switch", role: "group" }, Object.entries(options).map(([value, text]) => el("button", { "aria-pressed": crowd[field] === value, onclick: () => { crowd[field] = value; act(); } }, text)));
   $("#all").replaceChildren(
-    el("div", { class: "cardhead", style: "margin:0" }, el("div", null, el("h2", null, `All ${facts.run.customers.toLocaleString("en")} customers of the evaluation`), el("p", { class: "soft" }, "Everything in the log, not only the sessions on this page.")),
+    el("div", { class: "cardhead", style: "margin:0" }, el("div", null, el("h2", null, `All ${facts.run.customers.toLocaleString("en")} customers in the log`), el("p", { class: "soft" }, `Not only the ${facts.customers.length} whose sessions are on this page.${facts.run.evaluated > facts.run.customers ? ` The evaluation met ${facts.run.evaluated.toLocaleString("en")} customers, whom the table of policies counts; the log keeps the first ${facts.run.customers.toLocaleString("en")}.` : ""}`)),
       choose("policy", Object.fromEntries(names.map(n => [n, n])), drawEverybody)),
     el("div", { class: "two" }, funnel(view), policyTable()),
     el("section", { class: "card" }, el("div", { class: "cardhead" }, el("h2", null, `What ${crowd.policy} does when the face seems …`), choose("heat", HEATS, drawEverybody)), heat(view)),
