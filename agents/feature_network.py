@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import row_blocks
+from agents.torch_threads import torch_threads
 
 
 class FeatureNetwork:
@@ -50,9 +51,7 @@ class FeatureNetwork:
         """`updates` steps of Adam on minibatches of the interactions (M, D), (M,), (M,); returns the last mean loss."""
         import torch
 
-        former = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
+        with torch_threads(threads):
             weights = [torch.tensor(array, requires_grad=True) for array in self.arrays]
             adam = torch.optim.Adam(weights, lr=learning_rate)
             loss = torch.zeros(())
@@ -70,5 +69,3 @@ class FeatureNetwork:
                 adam.step()
             self.arrays = [weight.detach().numpy().copy() for weight in weights]
             return float(loss.detach())
-        finally:
-            torch.set_num_threads(former)

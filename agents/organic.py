@@ -23,6 +23,7 @@ from agents import row_blocks
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.checks import check_reward
 from agents.errors import AgentConfigError
+from agents.torch_threads import torch_threads
 
 _REPORT_EVERY = 16_384      # interactions between two reports
 
@@ -235,9 +236,7 @@ class Factorisation(RandomLogLearner):
         rate = (click.sum() + 1.0) / (len(click) + 2.0)
         start = (0.1 * rng.standard_normal((x.shape[1], self.dimensions)), 0.1 * rng.standard_normal((labels, self.dimensions)),
                  np.full(labels, np.log(rate / (1.0 - rate))))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)            # another number sums in another order, and small products gain nothing
-        try:
+        with torch_threads(1):  # small products gain nothing from more
             e, v, b = (torch.tensor(w, dtype=torch.float32, requires_grad=True) for w in start)
             seen, which, target = torch.from_numpy(x), torch.from_numpy(label), torch.from_numpy(click.astype(np.float32))
             adam = torch.optim.Adam([{"params": [e, v], "weight_decay": self.weight_decay}, {"params": [b]}], lr=self.learning_rate)
@@ -252,8 +251,6 @@ class Factorisation(RandomLogLearner):
                     loss.backward()     # type: ignore[no-untyped-call]
                     adam.step()
                     total += float(loss.detach()) * len(rows)
-        finally:
-            torch.set_num_threads(threads)
         self.embedding_, self.label_, self.bias_ = (w.detach().numpy().astype(np.float64) for w in (e, v, b))
         return total / max(len(click), 1)
 

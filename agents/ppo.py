@@ -21,8 +21,7 @@ whatever the number of threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from agents.actor import Actor
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.errors import AgentConfigError, DivergedError
+from agents.torch_threads import torch_threads
 
 
 class PPOAgent(Agent):
@@ -115,7 +115,7 @@ class PPOAgent(Agent):
         if update % self.batch_size:
             raise AgentConfigError(f"agent {self.name}: batch_size {self.batch_size} must divide num_envs * n_steps = "
                                    f"{env.num_envs} * {self.n_steps} = {update}.")
-        with _torch_threads(1):     # operations of a tenth of a millisecond; threads share blocks of rows instead
+        with torch_threads(1):     # operations of a tenth of a millisecond; threads share blocks of rows instead
             self.actor_ = self._train(env, max(update, self.budget(steps)), report)
 
     def _train(self, env: VectorEnv, steps: int, report: Report | None) -> Any:
@@ -182,16 +182,3 @@ class PPOAgent(Agent):
         if not 0 <= value <= 1:
             raise AgentConfigError(f"agent {self.name}: {setting} must lie in [0, 1], got {value}.")
         return value
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Set the threads of torch's own operations; put them back at the end."""
-    import torch
-
-    former = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(former)

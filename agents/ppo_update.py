@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.tanh_network import slices
+from agents.torch_threads import torch_threads
 
 BLOCK = 1024  # rows: observation, activations and their gradients of one network stay in a core's L2 cache
 MASKED_LOGIT = -1e8  # exp(-1e8 - max) is exactly 0 in float32
@@ -143,10 +144,11 @@ class PPOUpdate(AbstractContextManager):
         """Pass over all M transitions once per order (M,); the mean of `LOSSES`, and of their sum `loss`, per transition."""
         self._adam.param_groups[0]["lr"] = learning_rate
         sums, rows = torch.zeros(len(LOSSES)), 0
-        for order in orders:
-            for part in torch.from_numpy(order).split(self.batch_size):
-                sums += self._minibatch(transitions, part)
-            rows += len(order)
+        with torch_threads(1):  # as in the other threads: a block's sums then do not depend on who works on it
+            for order in orders:
+                for part in torch.from_numpy(order).split(self.batch_size):
+                    sums += self._minibatch(transitions, part)
+                rows += len(order)
         means = dict(zip(LOSSES, (sums / rows).tolist(), strict=True))
         c = self.coefficients
         loss = means["policy_gradient_loss"] + c.vf_coef * means["value_loss"] - c.ent_coef * means["entropy"]

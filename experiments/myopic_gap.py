@@ -32,6 +32,7 @@ CAMERA = tuple(f"camera.{channel}=perceived" for channel in ("emotion", "identit
 PAIRS = (
     ("ppo", "charged_linucb", "planning beyond pacing"),
     ("ppo", "linucb", "planning beyond the next reward"),
+    ("ppo", "lints", "the same, against Thompson sampling"),
     ("ppo", "capped_popularity", "beyond a frequency cap"),
     ("ppo", "hold_back", "beyond silence"),
     ("charged_linucb", "linucb", "pacing"),

@@ -92,7 +92,7 @@ def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch():
     together = model.predict(crops)
     np.testing.assert_allclose(together.sum(1), 1.0, atol=1e-5)
     alone = np.concatenate([model.predict(crop[None]) for crop in crops[:5]])
-    np.testing.assert_allclose(together[:5], alone, atol=1e-6)
+    np.testing.assert_allclose(together[:5], alone, atol=1e-5)  # convolutions sum in another order for another batch
     assert model.predict(crops[:0]).shape == (0, 7)
 
 
