@@ -15,13 +15,12 @@ Each channel (emotion, identity, mask) is switched by itself, at the same observ
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.compiled import compiled, inlined, stack_floats, woven
+from sim.shop.elementary import exp
 from sim.shop.parameters import CHANNELS
-from sim.shop.random_streams import CAMERA, CHANNEL, uniforms
+from sim.shop.random_streams import CHANNEL, uniforms
 from sim.shop.types import OTHER, SELF, UNKNOWN
 
 PERCEIVED, ORACLE, BLIND, NOISY = CHANNELS.values()
@@ -31,31 +30,36 @@ _ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
 CENTRES = np.vstack(
     [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
 )  # (7, 2) valence, arousal
+_VALENCES, _AROUSALS = np.append(CENTRES[:, 0], 0.0), np.append(CENTRES[:, 1], 0.0)  # padded to eight
 NEUTRAL = 6
 NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect
 FEATURES = 11  # emotion (7), mask, face, known, similarity
 
 
+_weights = stack_floats(8)
+
+
 @inlined
 def expression_weight(p, valence, arousal, j):
     """exp(-|x - c_j|^2 / 2 h^2), not normalised."""
-    dv, da = valence - CENTRES[j, 0], arousal - CENTRES[j, 1]
-    return math.exp(-0.5 * (dv * dv + da * da) / (p.expression_width * p.expression_width))
+    dv, da = valence - _VALENCES[j], arousal - _AROUSALS[j]
+    return exp((-0.5 / (p.expression_width * p.expression_width)) * (dv * dv + da * da))
 
 
 @inlined
 def draw_expression(p, valence, arousal, u):
     """Class (0..6) drawn from the expression probabilities of core affect (valence, arousal)."""
-    w0, w1 = expression_weight(p, valence, arousal, 0), expression_weight(p, valence, arousal, 1)
-    w2, w3 = expression_weight(p, valence, arousal, 2), expression_weight(p, valence, arousal, 3)
-    w4, w5 = expression_weight(p, valence, arousal, 4), expression_weight(p, valence, arousal, 5)
-    w6 = expression_weight(p, valence, arousal, 6)
-    threshold = u * (w0 + w1 + w2 + w3 + w4 + w5 + w6)
-    for j, weight in enumerate((w0, w1, w2, w3, w4, w5)):
-        if threshold < weight:
-            return j
-        threshold -= weight
-    return NEUTRAL
+    weights = _weights()
+    for j in range(8):  # all at once in the processor's vector registers; the eighth is not used
+        weights[j] = expression_weight(p, valence, arousal, j)
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    below1, below2, below3 = w0 + w1, w0 + w1 + w2, w0 + w1 + w2 + w3
+    below4, below5 = below3 + w4, below3 + w4 + w5
+    threshold = u * (below5 + weights[6])
+    return (
+        int(threshold >= w0) + int(threshold >= below1) + int(threshold >= below2)
+        + int(threshold >= below3) + int(threshold >= below4) + int(threshold >= below5)
+    )  # fmt: skip
 
 
 @compiled
@@ -69,10 +73,9 @@ def expression_probabilities(params, valence, arousal):
 
 
 @woven
-def take_picture(world, lives, i, seed, split):
-    """Choose the picture of this visit, in place."""
+def take_picture(world, lives, i, u_expression, u_mask, u_image, u_hour):
+    """Choose the picture of this visit by four uniforms of the stream CAMERA, in place."""
     p, customer = world.params[0], lives.customers[i]
-    u_expression, u_mask, u_image, u_hour = uniforms(seed, split, customer.id, customer.visit, CAMERA)
     person = customer.person
     masked = 1 if (u_mask < customer.mask_habit and world.masked_images[person]) else 0
     expression = draw_expression(p, customer.valence, customer.arousal, u_expression)
@@ -97,9 +100,11 @@ def shown(channel, noise, u):
 @woven
 def perceive(world, lives, i, seed, split):
     """Write the camera's features (11,) of this visit's picture, and whom it takes the customer for, in place."""
-    p, customer, out = world.params[0], lives.customers[i], lives.observation[i]
+    p, customer, out = world.params[0], lives.customers[i], lives.picture[i]
     image, face = customer.image, world.has_face[customer.image]
-    u_emotion, u_identity, u_mask, u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
+    u_emotion = u_identity = u_mask = 0.0
+    if p.emotion_channel == NOISY or p.identity_channel == NOISY or p.mask_channel == NOISY:
+        u_emotion, u_identity, u_mask, _ = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
     emotion = shown(p.emotion_channel, p.camera_noise, u_emotion)
     identity = shown(p.identity_channel, p.camera_noise, u_identity)
     mask = shown(p.mask_channel, p.camera_noise, u_mask)
@@ -132,4 +137,5 @@ def perceive(world, lives, i, seed, split):
         if customer.recognised != UNKNOWN:
             out[9], out[10] = 1.0, world.similarity[customer.enrolled, image]
         if customer.recognised == OTHER:
+            u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)[3]
             customer.typical = min(int(u_stranger * len(world.typical)), len(world.typical) - 1)

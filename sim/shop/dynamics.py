@@ -6,42 +6,49 @@ interaction.  Each sentence of it is a module of this package, which holds the e
 
 from __future__ import annotations
 
-from sim.shop.affect import drift, feel
+from sim.shop.affect import feel, wander
 from sim.shop.availability import allowed_actions
 from sim.shop.budget import earn, spend
 from sim.shop.camera import perceive, take_picture
 from sim.shop.choice import click_probability, purchase_probability
 from sim.shop.compiled import compiled, inlined, woven
 from sim.shop.delay import purchase_delay
-from sim.shop.fatigue import opt_out_probability, recover, tire
+from sim.shop.fading import fade
+from sim.shop.fatigue import opt_out_probability, rest, tire
 from sim.shop.long_term import consume
-from sim.shop.observation import observe_own_record, observe_record
+from sim.shop.luck import (
+    BLOCK, BUY, CLICK, EXPRESSION, FIRST, HOUR, IMAGE, LEAVE, MASK, PATIENCE, SECOND, STAY, Z_AROUSAL, Z_VALENCE, bench, draw_luck,
+)  # fmt: skip
+from sim.shop.observation import observe_own_record, observe_picture, observe_record
 from sim.shop.organic import next_session
 from sim.shop.population import draw_traits
-from sim.shop.random_streams import PURCHASE, RESPONSE, RETURN, normals, uniforms
+from sim.shop.random_streams import CAMERA, PURCHASE, uniforms
 from sim.shop.refunds import refund_probability, refund_wait
-from sim.shop.returning import next_gap
+from sim.shop.returning import gap_of
 from sim.shop.reward import affect_term, settle
-from sim.shop.satiation import rebound, satiate
+from sim.shop.satiation import satiate, wait_out
 from sim.shop.settlement import await_money, settle_due
 from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
 from sim.shop.types import SELF, borrow_lives, borrow_world
-from sim.shop.variants import has_affect, keeps_till, open_variant
+from sim.shop.variants import has_affect, is_variant, keeps_till, open_variant
 
 
 @woven
-def arrive(world, lives, i, seed, split):
+def arrive(world, lives, i, seed, split, u_expression, u_mask, u_image, u_hour):
     """A visit begins: a picture is taken and perceived."""
-    take_picture(world, lives, i, seed, split)
+    take_picture(world, lives, i, u_expression, u_mask, u_image, u_hour)
     perceive(world, lives, i, seed, split)
-    greet(lives, i, len(world.catalog))
+    customer = lives.customers[i]
+    _, _, _, _, _, _, left = fade(world, customer.day - customer.last_seen)
+    greet(lives, i, len(world.catalog), left)
 
 
 @woven
 def observe(world, lives, i, seed):
     """Fill observation and action mask of the coming opportunity."""
+    observe_picture(lives, i)
     if world.params[0].twin > 0.0:
         show_state(lives, i)
     elif keeps_till(world.params[0]):
@@ -57,8 +64,10 @@ def begin(world, lives, i, seed, split, identifier):
     lives.customers[i].id = identifier
     draw_traits(world, lives, i, seed, split)
     open_record(lives, i, len(world.catalog))
-    open_variant(world, lives, i, seed, split)
-    arrive(world, lives, i, seed, split)
+    if is_variant(world.params[0]):
+        open_variant(world, lives, i, seed, split)
+    u_expression, u_mask, u_image, u_hour = uniforms(seed, split, identifier, 0, CAMERA)
+    arrive(world, lives, i, seed, split, u_expression, u_mask, u_image, u_hour)
     observe(world, lives, i, seed)
 
 
@@ -74,28 +83,33 @@ def note_truth(customer, event, requested, action):
 
 
 @woven
-def step(world, lives, i, seed, split, requested):
-    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k."""
-    p, customer = world.params[0], lives.customers[i]
-    event = lives.events[min(i, lives.events.shape[0] - 1)]  # one row for all where nobody reads the events
-    action = requested if lives.action_mask[i, requested] else 0
-    note_truth(customer, event, requested, action)
+def step(world, lives, i, seed, split, requested, luck, b):
+    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k.
 
-    u_click, u_buy, u_leave, _ = uniforms(seed, split, customer.id, customer.opportunity, RESPONSE)
-    u_stay, u_gap, u_a, u_b = uniforms(seed, split, customer.id, customer.opportunity, RETURN)
+    What chance brings lies at place `b` of the bench `luck` (`sim.shop.luck`).
+    """
+    p, customer = world.params[0], lives.customers[i]
+    logged = len(lives.events) == len(lives.customers)  # else one row for all, and nobody reads the events
+    event = lives.events[i if logged else 0]
+    action = requested if lives.action_mask[i, requested] else 0
+    if logged:
+        note_truth(customer, event, requested, action)
+
     pushed, clicked, bought, opted_out, surprise, price = action > 0, False, False, False, 0.0, 0.0
     returned, delay, wait = False, 0.0, 0.0
     item = world.catalog[max(action - 1, 0)]
     if pushed:
         label = lives.labels[i, action - 1]
-        rebound(p, label, customer.day)
-        event.click_probability = click_probability(p, customer, label, item)
-        event.purchase_probability = purchase_probability(p, customer, label, item)
-        event.opt_out_probability = opt_out_probability(p, customer, item)
-        event.relevance, event.satiation = label.relevance, label.satiation
-        clicked = u_click < event.click_probability
-        bought = clicked and u_buy < event.purchase_probability
-        opted_out = u_leave < event.opt_out_probability
+        _, _, _, _, left, _, _ = fade(world, customer.day - label.satiation_day)
+        wait_out(label, customer.day, left)
+        p_click, p_leave = click_probability(p, customer, label, item), opt_out_probability(p, customer, item)
+        clicked, opted_out = luck[CLICK + b] < p_click, luck[LEAVE + b] < p_leave
+        if clicked or logged:
+            p_buy = purchase_probability(p, customer, label, item)
+            bought = clicked and luck[BUY + b] < p_buy
+        if logged:
+            event.click_probability, event.purchase_probability, event.opt_out_probability = p_click, p_buy, p_leave
+            event.relevance, event.satiation = label.relevance, label.satiation
         price = item.price if bought else 0.0
         if bought and (p.delay_days > 0.0 or p.refunds > 0.0):
             u_delay, u_back, u_wait, _ = uniforms(seed, split, customer.id, customer.opportunity, PURCHASE)
@@ -109,11 +123,9 @@ def step(world, lives, i, seed, split, requested):
         spend(customer, p.budget_enforced * price)
         customer.visit_pushes += 1
         customer.cap_pushes += 1
-    else:
+    elif logged:
         event.click_probability = event.purchase_probability = event.opt_out_probability = 0.0
         event.relevance = event.satiation = 0.0
-    event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
-    event.price, event.delay, event.returned = price, delay, returned
     engagement = consume(p, lives, i, seed, split, action) if p.long_term > 0.0 else 1.0
     received = settle(p, event, item, pushed, clicked, bought, opted_out, returned, engagement)
     known = customer.recognised == SELF and keeps_till(p)
@@ -131,33 +143,38 @@ def step(world, lives, i, seed, split, requested):
         drift_taste(world, lives, i, seed, split, action, clicked)
 
     gap = (
-        next_session(world, lives, i, seed, split, clicked) if p.organic > 0.0 else next_gap(p, customer, u_stay, u_gap)
+        next_session(world, lives, i, seed, split, clicked)
+        if p.organic > 0.0
+        else gap_of(p, customer, luck[STAY + b], luck[PATIENCE + b])
     )
+    inertia, noise, mood, fatigue, _, memory, _ = fade(world, gap)
     if p.twin > 0.0:
-        move(p, customer, item.care, pushed, u_a, u_b)
+        move(p, customer, item.care, pushed, luck[FIRST + b], luck[SECOND + b])
     elif has_affect(p):
-        z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
-        drift(p, customer, surprise, gap, z_valence, z_arousal)
-        recover(p, customer, gap)
+        wander(p, customer, surprise, inertia, noise, mood, luck[Z_VALENCE + b], luck[Z_AROUSAL + b])
+        rest(customer, fatigue)
     received += affect_term(p, customer, event)
     customer.opportunity += 1
     customer.day += gap
-    event.gap, event.lapsed = gap, gap > p.lapse_days
     terminated = opted_out or gap > p.lapse_days
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
-    event.pending = delay > gap and not (terminated or truncated)
     if customer.awaited > 0:
         received += settle_due(p, lives, i, terminated or truncated)
-    lives.reward[i] = event.received = received
+    lives.reward[i] = received
+    if logged:
+        event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
+        event.price, event.delay, event.returned = price, delay, returned
+        event.pending = delay > gap and not (terminated or truncated)
+        event.gap, event.lapsed, event.received = gap, gap > p.lapse_days, received
+        event.terminated, event.truncated = terminated, truncated
     if gap > 0:
         earn(customer, gap)
-        age_record(lives, i, len(world.catalog), gap)
+        age_record(lives, i, len(world.catalog), memory)
         customer.visit += 1
         customer.visit_opportunity = customer.visit_pushes = 0
-        arrive(world, lives, i, seed, split)
+        arrive(world, lives, i, seed, split, luck[EXPRESSION + b], luck[MASK + b], luck[IMAGE + b], luck[HOUR + b])
     else:
         customer.visit_opportunity += 1
-    event.terminated, event.truncated = terminated, truncated
     lives.terminated[i], lives.truncated[i] = terminated, truncated
     observe(world, lives, i, seed)
 
@@ -177,18 +194,21 @@ def advance(world, lives, seed, split, actions, stride):
     With `stride` > 0 a row whose episode ended starts its next customer at once (id + stride), and its last observation is
     kept in `final_observation`.  With 0 it is marked done and stays as it is; later calls pass it over with reward 0.
     """
-    world, lives = borrow_world(world), borrow_lives(lives)
-    for i in range(len(actions)):
-        if lives.customers[i].done:
-            lives.reward[i] = 0.0
-            continue
-        step(world, lives, i, seed, split, actions[i])
-        if lives.terminated[i] or lives.truncated[i]:
-            if stride > 0:
-                lives.final_observation[i, :] = lives.observation[i, :]
-                begin(world, lives, i, seed, split, lives.customers[i].id + stride)
-            else:
-                lives.customers[i].done = 1
+    world, lives, luck = borrow_world(world), borrow_lives(lives), bench()
+    for start in range(0, len(actions), BLOCK):
+        stop = min(start + BLOCK, len(actions))
+        draw_luck(lives.customers, start, stop, seed, split, luck)
+        for i in range(start, stop):
+            if lives.customers[i].done:
+                lives.reward[i] = 0.0
+                continue
+            step(world, lives, i, seed, split, actions[i], luck, i - start)
+            if lives.terminated[i] or lives.truncated[i]:
+                if stride > 0:
+                    lives.final_observation[i, :] = lives.observation[i, :]
+                    begin(world, lives, i, seed, split, lives.customers[i].id + stride)
+                else:
+                    lives.customers[i].done = 1
 
 
 @compiled

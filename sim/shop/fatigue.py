@@ -9,10 +9,9 @@ arXiv 2202.08812; Gupta et al., KDD 2016; Zhao et al., KDD 2018); sizes are assu
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.choice import sigmoid
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp
 
 
 @inlined
@@ -34,7 +33,18 @@ def tire(p, customer, label, item):
 
 
 @inlined
+def fatigue_left(p, days):
+    """Share of fatigue that is left after some days of rest."""
+    return exp(-days / p.fatigue_days)
+
+
+@inlined
+def rest(customer, left):
+    """As `recover`, where the share `left` of the fatigue is known."""
+    customer.fatigue *= left
+
+
+@inlined
 def recover(p, customer, gap):
     """Fatigue after `gap` days of rest, in place."""
-    if gap > 0:
-        customer.fatigue *= math.exp(-gap / p.fatigue_days)
+    rest(customer, fatigue_left(p, gap))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.shop import compiled, dynamics
+from sim.shop.camera import FEATURES
 from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
@@ -32,6 +33,7 @@ def allocate(number: int, labels: int, dimensions: int) -> Lives:
         labels=np.zeros((number, labels), LABEL),
         taste=np.zeros((number, dimensions)),
         record=np.zeros((number, record_size(labels)), np.float32),
+        picture=np.zeros((number, FEATURES), np.float32),
         observation=np.zeros((number, size), np.float32),
         action_mask=np.zeros((number, labels + 1), bool),
         final_observation=np.zeros((number, size), np.float32),

@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import math
 
-from sim.shop.choice import sigmoid
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp, log, log1p
 
 
 @inlined
 def next_gap(p, customer, u_stay, u_gap):
     """Days to the next opportunity: 0 = within this visit."""
+    return gap_of(p, customer, u_stay, -log(u_gap))
+
+
+@inlined
+def gap_of(p, customer, u_stay, patience):
+    """As `next_gap`, with `patience` = -log(u_gap), a standard exponential."""
     if customer.visit_opportunity + 1 < p.opportunities_per_visit and u_stay < p.same_visit_probability:
         return 0
-    rate = sigmoid(
+    logit = (
         p.return_intercept
         + p.return_mood_weight * customer.mood
         + p.return_valence_weight * customer.valence
         - p.return_fatigue_weight * customer.fatigue
     )
-    days = math.ceil(math.log(u_gap) / math.log1p(-rate))  # inverse of P(Delta > d) = (1 - rate)^d
-    return max(1, int(min(days, 100000.0)))
+    days = patience / log1p(exp(logit))  # inverse of P(Delta > d) = (1 - rate)^d, as 1 - rate = 1 / (1 + exp(logit))
+    return max(1, int(math.ceil(min(days, 100000.0))))
