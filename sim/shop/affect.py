@@ -29,13 +29,25 @@ def clip(x, low, high):
 @inlined
 def feel(p, customer, label, item, clicked, bought):
     """Outcome of a push: updates expectation and mood in place, returns the surprise."""
+    return feel_biased(p, customer, label, item, clicked, bought, bias_of(p, customer.mood))
+
+
+@inlined
+def bias_of(p, mood):
+    """b^m, by which mood biases reward."""
+    return exp(mood * log(p.mood_bias))
+
+
+@inlined
+def feel_biased(p, customer, label, item, clicked, bought, bias):
+    """As `feel`, where `bias_of` the mood is known."""
     if bought:
         outcome = item.care + p.outcome_buy
     elif clicked:
         outcome = item.care + p.outcome_click
     else:
         outcome = item.care - p.annoyance * 0.5 * (1.0 - label.relevance)
-    surprise = outcome * exp(customer.mood * log(p.mood_bias)) - customer.expectation
+    surprise = outcome * bias - customer.expectation
     customer.expectation += p.expectation_rate * surprise
     customer.mood = clip(customer.mood + p.mood_rate * (surprise - customer.mood), -1.0, 1.0)
     return surprise

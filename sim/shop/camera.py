@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.shop.compiled import compiled, inlined, stack_floats, woven
+from sim.shop.compiled import compiled, inlined, woven
 from sim.shop.elementary import exp
 from sim.shop.parameters import CHANNELS
 from sim.shop.random_streams import CHANNEL, uniforms
@@ -30,32 +30,28 @@ _ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
 CENTRES = np.vstack(
     [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
 )  # (7, 2) valence, arousal
-_VALENCES, _AROUSALS = np.append(CENTRES[:, 0], 0.0), np.append(CENTRES[:, 1], 0.0)  # padded to eight
+_CENTRES = tuple((float(v), float(a)) for v, a in CENTRES)  # numbers in the code, not in memory
 NEUTRAL = 6
 NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect
 FEATURES = 11  # emotion (7), mask, face, known, similarity
 
 
-_weights = stack_floats(8)
-
-
 @inlined
 def expression_weight(p, valence, arousal, j):
     """exp(-|x - c_j|^2 / 2 h^2), not normalised."""
-    dv, da = valence - _VALENCES[j], arousal - _AROUSALS[j]
+    dv, da = valence - _CENTRES[j][0], arousal - _CENTRES[j][1]
     return exp((-0.5 / (p.expression_width * p.expression_width)) * (dv * dv + da * da))
 
 
 @inlined
 def draw_expression(p, valence, arousal, u):
     """Class (0..6) drawn from the expression probabilities of core affect (valence, arousal)."""
-    weights = _weights()
-    for j in range(8):  # all at once in the processor's vector registers; the eighth is not used
-        weights[j] = expression_weight(p, valence, arousal, j)
-    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    w0, w1 = expression_weight(p, valence, arousal, 0), expression_weight(p, valence, arousal, 1)
+    w2, w3 = expression_weight(p, valence, arousal, 2), expression_weight(p, valence, arousal, 3)
+    w4, w5 = expression_weight(p, valence, arousal, 4), expression_weight(p, valence, arousal, 5)
     below1, below2, below3 = w0 + w1, w0 + w1 + w2, w0 + w1 + w2 + w3
     below4, below5 = below3 + w4, below3 + w4 + w5
-    threshold = u * (below5 + weights[6])
+    threshold = u * (below5 + expression_weight(p, valence, arousal, 6))
     return (
         int(threshold >= w0) + int(threshold >= below1) + int(threshold >= below2)
         + int(threshold >= below3) + int(threshold >= below4) + int(threshold >= below5)
@@ -73,12 +69,11 @@ def expression_probabilities(params, valence, arousal):
 
 
 @woven
-def take_picture(world, lives, i, u_expression, u_mask, u_image, u_hour):
-    """Choose the picture of this visit by four uniforms of the stream CAMERA, in place."""
-    p, customer = world.params[0], lives.customers[i]
+def take_picture(world, lives, i, expression, u_mask, u_image, u_hour):
+    """Choose the picture of this visit, with this expression, by uniforms of the stream CAMERA, in place."""
+    customer = lives.customers[i]
     person = customer.person
     masked = 1 if (u_mask < customer.mask_habit and world.masked_images[person]) else 0
-    expression = draw_expression(p, customer.valence, customer.arousal, u_expression)
     start, size = world.cell_start[person, masked, expression], world.cell_size[person, masked, expression]
     chosen = start + size - 1
     for c in range(start, start + size):

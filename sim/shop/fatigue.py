@@ -17,7 +17,13 @@ from sim.shop.elementary import exp
 @inlined
 def opt_out_probability(p, customer, item):
     """P(opt out) on a push, before the push itself tires."""
-    return sigmoid(
+    return sigmoid(opt_out_logit(p, customer, item))
+
+
+@inlined
+def opt_out_logit(p, customer, item):
+    """logit P(opt out) on a push, before the push itself tires."""
+    return (
         p.opt_out_intercept
         + p.opt_out_fatigue_weight * customer.fatigue
         - p.opt_out_mood_weight * customer.mood

@@ -55,7 +55,13 @@ def events_per_visitor(
 @inlined
 def squash(x):
     """RecoGym's ff: from the real line to a click rate between .0045 and .029."""
-    return sigmoid(5.0 * sigmoid(2.0 * sigmoid(0.3 * x) - 2.0) - 6.0)
+    return sigmoid(squash_logit(x))
+
+
+@inlined
+def squash_logit(x):
+    """The logit of `squash`."""
+    return 5.0 * sigmoid(2.0 * sigmoid(0.3 * x) - 2.0) - 6.0
 
 
 @inlined

@@ -19,7 +19,6 @@ from sim.shop.elementary import exp, log
 from sim.shop.random_streams import TRAITS, fill_normals, uniforms
 from sim.shop.taste import relate
 
-
 _normals = stack_floats(8)
 
 

@@ -8,7 +8,7 @@ in days (as KuaiSim's retention, and RLUR, arXiv 2302.01724).  A gap above `laps
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from sim.shop.compiled import inlined
 from sim.shop.elementary import exp, log, log1p
@@ -17,19 +17,30 @@ from sim.shop.elementary import exp, log, log1p
 @inlined
 def next_gap(p, customer, u_stay, u_gap):
     """Days to the next opportunity: 0 = within this visit."""
-    return gap_of(p, customer, u_stay, -log(u_gap))
+    return 0 if stays(p, customer, u_stay) else int(days_away(return_logit(p, customer), -log(u_gap)))
 
 
 @inlined
-def gap_of(p, customer, u_stay, patience):
-    """As `next_gap`, with `patience` = -log(u_gap), a standard exponential."""
-    if customer.visit_opportunity + 1 < p.opportunities_per_visit and u_stay < p.same_visit_probability:
-        return 0
-    logit = (
+def stays(p, customer, u_stay):
+    """Does the next opportunity come within this visit."""
+    return customer.visit_opportunity + 1 < p.opportunities_per_visit and u_stay < p.same_visit_probability
+
+
+@inlined
+def return_logit(p, customer):
+    """logit of the probability per day of coming back."""
+    return (
         p.return_intercept
         + p.return_mood_weight * customer.mood
         + p.return_valence_weight * customer.valence
         - p.return_fatigue_weight * customer.fatigue
     )
-    days = patience / log1p(exp(logit))  # inverse of P(Delta > d) = (1 - rate)^d, as 1 - rate = 1 / (1 + exp(logit))
-    return max(1, int(math.ceil(min(days, 100000.0))))
+
+
+@inlined
+def days_away(logit, patience):
+    """Days (a whole float64, at least 1) until the customer comes back; `patience` is a standard exponential.
+
+    The inverse of P(Delta > d) = (1 - rate)^d, where -log(1 - rate) = log(1 + exp(logit)).
+    """
+    return max(1.0, np.ceil(min(patience / log1p(exp(logit)), 100000.0)))

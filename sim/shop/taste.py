@@ -17,7 +17,6 @@ import math
 from sim.shop.compiled import inlined, stack_floats, woven
 from sim.shop.random_streams import TASTE, normals, uniforms
 
-
 _cosines = stack_floats(8)
 
 
