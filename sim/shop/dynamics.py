@@ -45,7 +45,7 @@ from sim.shop.bench import (
 from sim.shop.budget import earn, spend
 from sim.shop.camera import draw_expression, perceive, take_picture
 from sim.shop.choice import click_logit, purchase_logit
-from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.compiled import aside, compiled, inlined, woven
 from sim.shop.delay import purchase_delay
 from sim.shop.fading import fade
 from sim.shop.fatigue import opt_out_logit, rest, tire
@@ -91,9 +91,10 @@ def observe(world, lives, i, seed):
     allowed_actions(world, lives, i, seed)
 
 
-@woven
+@aside
 def begin(world, lives, i, seed, split, identifier):
     """A new customer steps up in row `i`."""
+    world, lives = borrow_world(world), borrow_lives(lives)
     lives.customers[i].id = identifier
     draw_traits(world, lives, i, seed, split)
     open_record(lives, i, len(world.catalog))
