@@ -6,6 +6,8 @@ interaction.  Each sentence of it is a module of this package, which holds the e
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.shop.affect import drift, feel
 from sim.shop.availability import allowed_actions
 from sim.shop.budget import earn, spend
@@ -24,6 +26,7 @@ from sim.shop.returning import next_gap
 from sim.shop.reward import affect_term, settle
 from sim.shop.satiation import rebound, satiate
 from sim.shop.settlement import await_money, settle_due
+from sim.shop.slate import Impression, show_slate
 from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
@@ -75,23 +78,29 @@ def note_truth(customer, event, requested, action):
 
 @woven
 def step(world, lives, i, seed, split, requested):
-    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k."""
+    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k (slates: see `sim.shop.slate`)."""
     p, customer = world.params[0], lives.customers[i]
     event = lives.events[min(i, lives.events.shape[0] - 1)]  # one row for all where nobody reads the events
     action = requested if lives.action_mask[i, requested] else 0
-    note_truth(customer, event, requested, action)
-
+    slated, click, seen = lives.slate.shape[1] > 0, 0.0, Impression(np.float32(0.0), 0.0, 0.0)
     u_click, u_buy, u_leave, _ = uniforms(seed, split, customer.id, customer.opportunity, RESPONSE)
     u_stay, u_gap, u_a, u_b = uniforms(seed, split, customer.id, customer.opportunity, RETURN)
+    if slated:
+        action, requested, click, seen = show_slate(world, lives, i, u_click)
+    note_truth(customer, event, requested, action)
+
     pushed, clicked, bought, opted_out, surprise, price = action > 0, False, False, False, 0.0, 0.0
     returned, delay, wait = False, 0.0, 0.0
     item = world.catalog[max(action - 1, 0)]
     if pushed:
         label = lives.labels[i, action - 1]
         rebound(p, label, customer.day)
-        event.click_probability = click_probability(p, customer, label, item)
+        if not slated:
+            click = click_probability(p, customer, label, item)
+            seen = Impression(label.relevance, item.care, item.pressure)
+        event.click_probability = click
         event.purchase_probability = purchase_probability(p, customer, label, item)
-        event.opt_out_probability = opt_out_probability(p, customer, item)
+        event.opt_out_probability = opt_out_probability(p, customer, seen)
         event.relevance, event.satiation = label.relevance, label.satiation
         clicked = u_click < event.click_probability
         bought = clicked and u_buy < event.purchase_probability
@@ -102,8 +111,8 @@ def step(world, lives, i, seed, split, requested):
             delay, wait = purchase_delay(p, customer, u_delay), refund_wait(p, u_wait)
             returned = u_back < refund_probability(p, customer, label)
         if has_affect(p):
-            surprise = feel(p, customer, label, item, clicked, bought)
-            tire(p, customer, label, item)
+            surprise = feel(p, customer, seen, seen, clicked, bought)
+            tire(p, customer, seen, seen)
         if keeps_till(p):  # elsewhere `exposures` counts what the variant says
             satiate(label)
         spend(customer, p.budget_enforced * price)
