@@ -13,12 +13,12 @@ from sim.envs.single import ProductPushEnv
 from sim.envs.vector import ProductPushVectorEnv
 
 
-def test_gymnasium_checker_passes_without_a_warning(shop, recwarn):
+def test_verification_v14_gymnasium_checker_passes_without_a_warning(shop, recwarn):
     check_env(ProductPushEnv(shop), skip_render_check=True)
     assert [str(w.message) for w in recwarn if "env_checker" in str(w.filename) or "Box" in str(w.message)] == []
 
 
-def test_sb3_checker_passes(shop):
+def test_verification_v14_sb3_checker_passes(shop):
     from stable_baselines3.common.env_checker import check_env as check_sb3
 
     import agents.sb3  # noqa: F401  # keeps SB3 from loading TensorFlow through tensorboard
