@@ -29,6 +29,7 @@ import numpy as np
 
 from sim.envs import spaces
 from sim.shop.lives import LiveCustomers
+from sim.shop.parameters import ShopError
 from sim.shop.world import Shop
 
 
@@ -77,7 +78,12 @@ class ProductPushEnv(gymnasium.Env):
         if state.customers["done"][0]:
             raise gymnasium.error.ResetNeeded("this customer's episode has ended; call reset()")
         if self.shop.slate_size == 1:
-            self._action[0] = action
+            try:
+                self._action[0] = action
+            except (TypeError, ValueError):
+                self._action[0] = -1
+            if self._action[0] != action:  # a fraction, or nothing that is a number
+                raise ShopError(f"action {action!r} is no integer; 0 holds back, 1 to {self.shop.labels} push a label")
         else:
             self._action = np.asarray(action)[None]
         reward = float(self._lives.step(self._action)[0])
