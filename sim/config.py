@@ -27,6 +27,7 @@ class ConfigError(ValueError):
 class EnvConfig:
     name: str = MISSING
     strict_mask: bool = MISSING
+    slate_size: int = MISSING
     discount_per_day: float = MISSING
     choice: p.ChoiceParams = MISSING
     affect: p.AffectParams = MISSING
@@ -182,7 +183,7 @@ def validate(cfg: Any) -> None:
     for name in cfg.baselines:
         if name not in known:
             raise ConfigError(f"baselines: {name!r} is no agent; choose from {', '.join(known)}")
-    read_catalog(p.catalog_path(cfg.catalog.path))
+    catalog = read_catalog(p.catalog_path(cfg.catalog.path))
     gallery = cfg.population.gallery
     if gallery is not None and not Path(gallery).is_dir():
         raise ConfigError(
@@ -197,6 +198,7 @@ def validate(cfg: Any) -> None:
         OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "population", "camera")
     )
     p.read_all(env, population, camera)  # type: ignore[arg-type]
+    p.slate_size(env, len(catalog.names))  # type: ignore[arg-type]
     for where, target in (
         ("agent", cfg.agent.get("_target_")),
         ("population.loader", cfg.population.loader.get("_target_")),

@@ -49,6 +49,13 @@ def run(cfg: Any) -> float:
     faces = f"{len(gallery.train.persons)} faces to train on, {len(gallery.evaluate.persons)} to evaluate on (split by {gallery.split_by})"
     print(f"shop {shop.name!r}: {shop.labels} labels, {len(gallery.images)} pictures, {faces}", file=sys.stderr)
 
+    if shop.slate_size > 1:
+        print(
+            f"slates of up to {shop.slate_size} labels: agents learn from single pushes and are deployed as slates "
+            "(sim/evaluation/slates.py); regret and oracles know single pushes only, so there are none",
+            file=sys.stderr,
+        )
+
     # 2 who competes
     agent = training.build_agent(cfg.agent, shop, cfg.seed, cfg.trusted_targets)
     rivals = [training.build_agent(training.agent_config(name), shop, cfg.seed, []) for name in cfg.baselines]
@@ -89,8 +96,9 @@ def run(cfg: Any) -> float:
             agent.deterministic = True
         e, clock = cfg.evaluate, time.monotonic()
         logged, discount = logged_customers(e.log, e.customers), cfg.env.discount_per_day
+        known = e.oracles if shop.slate_size == 1 else []
         same: dict[str, Any] = {"seed": e.seed, "discount_per_day": discount, "regret": e.regret}
-        oracles = [(reference(name, shop, discount), _oracle_customers(name, e)) for name in e.oracles]
+        oracles = [(reference(name, shop, discount), _oracle_customers(name, e)) for name in known]
         lives = e.customers * len(policies) + sum(customers for _, customers in oracles)
         with (
             tqdm(total=lives, desc="evaluate", unit="life", unit_scale=True, file=sys.stderr) as bar,

@@ -52,7 +52,7 @@ def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -
     check_target("agent", config.get("_target_"), trusted)
     return instantiate(config)(
         observation_space=spaces.observation_space(shop),
-        action_space=spaces.action_space(shop),
+        action_space=spaces.label_space(shop),
         layout=shop.layout,
         seed=seed,
     )
@@ -77,6 +77,9 @@ def train(
     with_curve: bool = False,
 ) -> Trained:
     """Let `policy` learn for `steps` interactions (None: its own budget).
+
+    In a shop with slates it learns from single pushes, which say whose click it was and which no other label has stolen, and is
+    tuned and evaluated as it will be deployed, on slates.
 
     Parameters
     ----------
@@ -114,7 +117,7 @@ def train(
             if report is not None:
                 report(step, metrics)
 
-        env = ProductPushVectorEnv(policy.num_envs, shop)
+        env = ProductPushVectorEnv(policy.num_envs, shop.single)
         policy.learn(
             env,
             steps=steps,

@@ -29,7 +29,7 @@ def normal_pair(seed, split, customer, moment, stream, half=0):
 
 
 def shops_own_draws(shop, seed, split, customer, events):
-    """The standard normals behind one customer of the shop, in the likelihood's order: taste, then four traits; and affect at every visit."""
+    """The standard normals behind one customer of the shop, as the likelihood orders them: taste, four traits; affect at each visit."""
     dimensions = shop.catalog.features.shape[1]
     taste = [z for d in range(0, dimensions, 2) for z in normal_pair(seed, split, customer, 16 + d // 2, TRAITS)]
     (price, budget), (home, mood), (_, valence), (arousal, _) = (

@@ -36,6 +36,8 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("evaluate.log=some", "evaluate.log=some is unknown; choose auto, all, none, or how many customers"),
         ("env.reward.affect_price=-1", "env.reward.affect_price = -1.0 is out of range; allowed is 0 to"),
         ("env.choice.taste_weight=99", "env.choice.taste_weight = 99.0 is out of range; allowed is 0 to 20"),
+        ("env.returning.horizon_days=0", "env.returning.horizon_days = 0.0 is out of range; allowed is 1 to 100000 (days of a life)"),
+        ("env.slate_size=13", "env.slate_size = 13 is out of range; allowed is 1 (one label per push) to 12, the labels of the catalog"),
         ("env.choice.taste_wait=1", "did you mean 'taste_weight'"),
         ("camera.noise=2", "camera.noise = 2.0 is out of range; allowed is 0 to 1"),
         ("agent.nope=1", "there is no setting 'agent.nope'"),

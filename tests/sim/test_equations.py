@@ -8,11 +8,17 @@ import pytest
 
 from sim.shop import affect, budget, choice, delay, fatigue, refunds, returning, reward, satiation
 
+MONOTONE_STEP = 0.1
 SATIATION_DAYS = Record(satiation_days=6.0)
 
 
 def sigma(z):
     return 1 / (1 + math.exp(-z))
+
+
+def click(p, customer, label, item):
+    """P(click), with its utility worked out in Python: a compiled function takes no such records."""
+    return sigma(choice.utility.py_func(p, customer, label, item))
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def item():
 
 def test_click_probability_of_a_hand_computed_case(p, customer, label, item):
     # -.7 - .1 + 1.4*.5 - .35*20/20 - .35*2 + .5*.5 - .25*.25 + .8*.4 + 1.5*(.4*-.6) + .6*.1 - .25*1.5 = -1.3175
-    assert choice.click_probability.py_func(p, customer, label, item) == pytest.approx(sigma(-1.3175), abs=1e-12)
+    assert click(p, customer, label, item) == pytest.approx(sigma(-1.3175), abs=1e-12)
 
 
 def test_purchase_probability_of_a_hand_computed_case_and_beyond_the_budget(p, customer, label, item):
@@ -93,6 +99,29 @@ def test_ornstein_uhlenbeck_has_its_stationary_deviation_and_lag_one_correlation
     x = np.array(path)
     assert x.std() == pytest.approx(0.2, rel=0.03)
     assert np.corrcoef(x[:-1], x[1:])[0, 1] == pytest.approx(math.exp(-0.5), abs=0.02)
+
+
+def test_verification_v4_moments_of_ornstein_uhlenbeck(p):
+    """theta = .4 a day, Gamma = .3, one day apart: variance Gamma^2 / 2 theta = .1125, correlation e^-.4 = .670320."""
+    p.mood_pull, p.affect_rate, p.affect_deviation = 0.0, 0.4, math.sqrt(0.3**2 / 0.8)
+    rng, n = np.random.default_rng(4), 60000
+    c = Record(valence=0.0, arousal=0.0, mood=0.0, home_valence=0.0)
+    path = []
+    for z in rng.standard_normal((n, 2)):
+        affect.drift.py_func(p, c, 0.0, 1, *z)
+        path.append((c.valence, c.arousal))
+    x = np.array(path)
+    variance, q = 0.1125, math.exp(-0.4)
+    # standard errors of an AR(1): variance by (1 + q^2) / (1 - q^2) effective draws, correlation by Bartlett's formula
+    errors = variance * math.sqrt(2 * (1 + q * q) / (1 - q * q) / n), math.sqrt((1 - q * q) / n)
+    z = np.linspace(1 / math.sqrt(variance), 9, 20001)  # the shop keeps affect within [-1, 1], three deviations here:
+    lost = 2 * np.trapezoid((variance * z**2 - 1) * np.exp(-z * z / 2) / math.sqrt(2 * math.pi), z)  # off the variance
+    assert lost < 0.001
+    for axis, name in enumerate(("valence", "arousal")):
+        found = x[:, axis].var(), float(np.corrcoef(x[:-1, axis], x[1:, axis])[0, 1])
+        for what, value, expected, error in zip(("variance", "lag-1"), found, (variance, q), errors, strict=True):
+            print(f"  OU {name} {what:43s} {value:12.6f}   expected {expected:12.6f} +- {error:.4f}")
+            assert abs(value - expected) < 4 * error + lost
 
 
 def test_fatigue_rises_by_push_irrelevance_and_pressure_and_fades(p, customer, label, item):
@@ -157,11 +186,11 @@ def test_refund_probability_of_a_hand_computed_case_and_switched_off(p, customer
 
 
 def test_the_exposure_curve_is_an_inverted_u_with_its_peak_at_ten(p, customer, label, item):
-    def click(n):
+    def after(n):
         label.exposures = n
-        return choice.click_probability.py_func(p, customer, label, item)
+        return click(p, customer, label, item)
 
-    curve = [click(n) for n in range(31)]
+    curve = [after(n) for n in range(31)]
     assert int(np.argmax(curve)) == 10
     assert (np.diff(curve[:11]) > 0).all() and (np.diff(curve[10:]) < 0).all()
 
@@ -177,7 +206,7 @@ MONOTONE = [
 
 
 @pytest.mark.parametrize(("which", "name", "sign"), MONOTONE)
-def test_responses_are_monotone(p, customer, label, item, which, name, sign):
+def test_verification_v7_responses_are_monotone(p, customer, label, item, which, name, sign):
     def value():
         if which == "return":  # the mean gap falls where the probability of coming back rises
             return -float(np.mean([returning.next_gap.py_func(p, customer, 0.99, u) for u in np.linspace(0.001, 0.999, 999)]))
@@ -187,7 +216,7 @@ def test_responses_are_monotone(p, customer, label, item, which, name, sign):
             added, customer.fatigue = customer.fatigue - before, before
             return added
         return {
-            "click": lambda: choice.click_probability.py_func(p, customer, label, item),
+            "click": lambda: click(p, customer, label, item),
             "buy": lambda: choice.purchase_probability.py_func(p, customer, label, item),
             "opt_out": lambda: fatigue.opt_out_probability.py_func(p, customer, item),
             "refund": lambda: refunds.refund_probability.py_func(p, customer, label),
@@ -197,5 +226,7 @@ def test_responses_are_monotone(p, customer, label, item, which, name, sign):
     p.refunds, p.delay_days = 1.0, 3.0
     owner = next(r for r in (customer, label, item) if hasattr(r, name))
     before = value()
-    setattr(owner, name, getattr(owner, name) + 0.1)
-    assert (value() - before) * sign > 0
+    setattr(owner, name, getattr(owner, name) + MONOTONE_STEP)
+    change = value() - before
+    print(f"  {which} by {name:40s} {change / MONOTONE_STEP:+12.6f}   expected {'> 0' if sign > 0 else '< 0'}")
+    assert change * sign > 0
