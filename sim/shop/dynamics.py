@@ -45,7 +45,7 @@ from sim.shop.bench import (
 from sim.shop.budget import earn, spend
 from sim.shop.camera import draw_expression, perceive, take_picture
 from sim.shop.choice import click_logit, purchase_logit
-from sim.shop.compiled import aside, compiled, inlined, woven
+from sim.shop.compiled import aside, borrow, compiled, inlined, woven
 from sim.shop.delay import purchase_delay
 from sim.shop.fading import fade
 from sim.shop.fatigue import opt_out_logit, rest, tire
@@ -263,32 +263,60 @@ def express(p, number, bench):
         bench[FACE + b] = draw_expression(p, bench[VALENCE + b], bench[AROUSAL + b], bench[EXPRESSION + b])
 
 
-@woven
-def step(world, lives, start, stop, seed, split, actions, bench):
-    """One opportunity of the customers in rows start, ..., stop - 1, at most a block of them; actions (N,).
-
-    Five acts, each played for the whole block before the next (`sim.shop.bench` says why); a customer who is done sits out.
-    """
-    p, number, customers = world.params[0], stop - start, lives.customers
-    draw_luck(lives, start, stop, seed, split, bench)
+@aside
+def play_decisions(world, lives, start, stop, actions, bench):
+    """The first act for the customers in rows start, ..., stop - 1; one who is done sits out, here and below."""
+    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
     for i in range(start, stop):
-        if not customers[i].done:
+        if not lives.customers[i].done:
             decide(world, lives, i, actions[i], bench, i - start)
-    weigh(p, number, bench)
+
+
+@aside
+def play_responses(world, lives, start, stop, seed, split, bench):
+    """The second act."""
+    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
     for i in range(start, stop):
-        if not customers[i].done:
+        if not lives.customers[i].done:
             respond(world, lives, i, seed, split, bench, i - start)
-    wait_for_return(number, bench)
+
+
+@aside
+def play_time(world, lives, start, stop, seed, split, bench):
+    """The third act."""
+    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
     for i in range(start, stop):
-        if not customers[i].done:
+        if not lives.customers[i].done:
             pass_time(world, lives, i, seed, split, bench, i - start)
-    express(p, number, bench)
+
+
+@aside
+def play_arrivals(world, lives, start, stop, seed, split, bench):
+    """The last act."""
+    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
     for i in range(start, stop):
-        if not customers[i].done:
+        if not lives.customers[i].done:
             b = i - start
             if bench[VISITS + b] > 0.0:
                 arrive(world, lives, i, seed, split, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
             observe(world, lives, i, seed)
+
+
+@woven
+def step(world, lives, start, stop, seed, split, actions, bench):
+    """One opportunity of the customers in rows start, ..., stop - 1, at most a block of them; actions (N,).
+
+    Four acts, each played for the whole block before the next (`sim.shop.bench` says why).
+    """
+    p, number = world.params[0], stop - start
+    draw_luck(lives, start, stop, seed, split, bench)
+    play_decisions(world, lives, start, stop, actions, bench)
+    weigh(p, number, bench)
+    play_responses(world, lives, start, stop, seed, split, bench)
+    wait_for_return(number, bench)
+    play_time(world, lives, start, stop, seed, split, bench)
+    express(p, number, bench)
+    play_arrivals(world, lives, start, stop, seed, split, bench)
 
 
 @compiled
