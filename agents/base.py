@@ -164,6 +164,15 @@ class Agent(ABC):
         action = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)   # (N,) int64
         return Decision(action, probabilities[np.arange(len(action)), action], probabilities)
 
+    def expected_reward(self, observation: ArrayLike) -> NDArray[np.float64] | None:
+        """Money (N, K + 1) that the agent expects each action to earn at once; None for one that makes no such estimate.
+
+        Parameters
+        ----------
+        observation : array (N, D)
+        """
+        return None
+
     @abstractmethod
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """`action_probabilities` on arrays whose shapes are checked."""

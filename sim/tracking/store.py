@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sim.tracking.datasets import dataset_input
+from sim.tracking.models import log_policy
 from sim.tracking.names import METRICS_PER_BATCH, PARAM_LIMIT, PARAMS_PER_BATCH, TAG_LIMIT, clean_name, shortened
 from sim.tracking.spool import Record
 from sim.tracking.uri import artifact_location, sqlite_path
 
 KEY_TAG = "push_sim.key"
+HOST_TAG, SPOOL_TAG = "push_sim.host", "push_sim.spool"
+NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 CONNECT_SECONDS = 2.0
 
@@ -94,16 +98,26 @@ class MlflowStore:
             Look for the run first: an earlier attempt may have reached the store although its answer did not arrive.
         """
         experiment = self._experiment_id(record["experiment"])
-        if search:
-            known = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{record['key']}'")
-            if known:
-                return known[0].info.run_id
+        if search and (known := self._with_key(experiment, record["key"])):
+            return known[0]
+        parent = record["parent"]
+        if isinstance(parent, dict):  # its run may not have reached this store yet: the first child makes it
+            parent = self.open_run(parent, search=True)
         tags = {clean_name(k): shortened(v, TAG_LIMIT) for k, v in record["tags"].items()}
         tags[KEY_TAG] = record["key"]
-        if record["parent"]:
-            tags[PARENT_TAG] = record["parent"]
+        if parent:
+            tags[PARENT_TAG] = parent
         run = self.client.create_run(experiment, start_time=record["time"], tags=tags, run_name=record["name"])
-        return run.info.run_id
+        mine = run.info.run_id
+        if search and (known := self._with_key(experiment, record["key"])) and known[0] != mine:
+            self.client.delete_run(mine)  # another process made the same parent at the same time
+            return known[0]
+        return mine
+
+    def _with_key(self, experiment: str, key: str) -> list[str]:
+        """Ids of the runs with this key, smallest first."""
+        found = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
+        return sorted(run.info.run_id for run in found)
 
     def _experiment_id(self, name: str) -> str:
         with _alone(sqlite_path(self.uri)):
@@ -136,16 +150,47 @@ class MlflowStore:
                 for start in range(0, len(params), PARAMS_PER_BATCH):
                     self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
             elif kind == "tags":
-                tags = [RunTag(clean_name(k), shortened(v, TAG_LIMIT)) for k, v in record["values"].items()]
+                values = self._placed(run_id, record["values"])
+                tags = [RunTag(clean_name(k), shortened(v, TAG_LIMIT)) for k, v in values.items()]
                 for start in range(0, len(tags), PARAMS_PER_BATCH):
                     self.client.log_batch(run_id, tags=tags[start : start + PARAMS_PER_BATCH])
             elif kind == "artifact":
                 path = Path(record["path"])
                 log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
                 log(run_id, str(path), record["folder"])
+            elif kind == "dataset":
+                self.client.log_inputs(run_id, [dataset_input(record)])
+            elif kind == "model":
+                log_policy(self.client, run_id, record)
             elif kind == "end":
-                self.client.set_terminated(run_id, record["status"], end_time=record["time"])
+                self.end(run_id, record["status"], record["time"])
         self._send_metrics(run_id, metrics)
+
+    def end(self, run_id: str, status: str, when: int) -> None:
+        """FINISHED, FAILED or KILLED at a time in milliseconds since the epoch."""
+        self.client.set_terminated(run_id, status, end_time=when)
+
+    def _placed(self, run_id: str, values: dict[str, str]) -> dict[str, str]:
+        """Tags with `{experiment_id}` and `{run_id}` in the run's description filled in: links, known only here."""
+        note = values.get(NOTE_TAG, "")
+        if "{run_id}" not in note:
+            return values
+        experiment = self.client.get_run(run_id).info.experiment_id
+        return values | {NOTE_TAG: note.replace("{experiment_id}", experiment).replace("{run_id}", run_id)}
+
+    def running_here(self, host: str, experiment: str | None = None) -> list[tuple[str, str]]:
+        """(run id, spool) of the runs that this machine began and that have not ended, of one experiment or all."""
+        if experiment is None:
+            ids = [e.experiment_id for e in self.client.search_experiments()]
+        else:
+            known = self.client.get_experiment_by_name(experiment)
+            ids = [] if known is None else [known.experiment_id]
+        if not ids:
+            return []
+        where = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = '{host}'"
+        return [
+            (run.info.run_id, run.data.tags[SPOOL_TAG]) for run in self.client.search_runs(ids, filter_string=where)
+        ]
 
     def _send_metrics(self, run_id: str, metrics: list[Any]) -> None:
         for start in range(0, len(metrics), METRICS_PER_BATCH):

@@ -146,7 +146,7 @@ def test_a_dead_server_does_not_stall_and_costs_one_warning_and_no_record(tmp_pa
     assert time.monotonic() - start < 60  # MLflow's own retries would take four minutes
     assert kinds(tmp_path / "spool.jsonl") == ["run", "params", *["metrics"] * 50, "artifact", "end"]
     assert len([record for record in caplog.records if record.name == "sim.tracking"]) == 1
-    assert "python -m sim.tracking sync" in caplog.text
+    assert "python -m sim.sync" in caplog.text
 
 
 @pytest.mark.faults
@@ -196,8 +196,8 @@ def test_sync_delivers_what_a_dead_server_missed_and_a_second_sync_adds_nothing(
             run.metrics({"a/b": step}, step=step)
         run.artifact(artifact)
         raise ValueError
-    assert sync(tmp_path, uri) == {"runs": 1, "records": 24, "refused": 0}
-    assert sync(tmp_path, uri) == {"runs": 0, "records": 0, "refused": 0}
+    assert sync(tmp_path, uri) == {"runs": 1, "records": 24, "refused": 0, "alive": 0}
+    assert sync(tmp_path, uri) == {"runs": 0, "records": 0, "refused": 0, "alive": 0}
     # Even when the note of the delivery is lost, the run is found again and no row doubles.
     spool = tmp_path / "out" / "spool.jsonl"
     lines = [line for line in spool.read_text().splitlines() if '"delivered"' not in line]
