@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,10 +24,12 @@ from sim.tracking.spool import Record
 from sim.tracking.uri import artifact_location, sqlite_path
 
 KEY_TAG = "push_sim.key"
+MADE_TAG = "push_sim.made"
 HOST_TAG, SPOOL_TAG = "push_sim.host", "push_sim.spool"
 NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 CONNECT_SECONDS = 2.0
+SETTLE_SECONDS = 0.3
 
 # MLflow's own defaults retry for four minutes and wait 120 s for each answer; a user's own settings win.
 ENVIRONMENT = {
@@ -98,26 +101,30 @@ class MlflowStore:
             Look for the run first: an earlier attempt may have reached the store although its answer did not arrive.
         """
         experiment = self._experiment_id(record["experiment"])
-        if search and (known := self._with_key(experiment, record["key"])):
-            return known[0]
         parent = record["parent"]
         if isinstance(parent, dict):  # its run may not have reached this store yet: the first child makes it
             parent = self.open_run(parent, search=True)
         tags = {clean_name(k): shortened(v, TAG_LIMIT) for k, v in record["tags"].items()}
-        tags[KEY_TAG] = record["key"]
+        tags |= {KEY_TAG: record["key"], MADE_TAG: f"{time.time_ns():020d}"}
         if parent:
             tags[PARENT_TAG] = parent
-        run = self.client.create_run(experiment, start_time=record["time"], tags=tags, run_name=record["name"])
-        mine = run.info.run_id
-        if search and (known := self._with_key(experiment, record["key"])) and known[0] != mine:
-            self.client.delete_run(mine)  # another process made the same parent at the same time
-            return known[0]
-        return mine
+        with _alone(sqlite_path(self.uri)):
+            if search and (known := self._with_key(experiment, record["key"])):
+                return known[0]
+            run = self.client.create_run(experiment, start_time=record["time"], tags=tags, run_name=record["name"])
+            mine = run.info.run_id
+        if not search or sqlite_path(self.uri) is not None:
+            return mine
+        time.sleep(SETTLE_SECONDS)  # a server has no lock: another process may be making the same parent right now
+        chosen = self._with_key(experiment, record["key"])[0]
+        if chosen != mine:
+            self.client.delete_run(mine)
+        return chosen
 
     def _with_key(self, experiment: str, key: str) -> list[str]:
-        """Ids of the runs with this key, smallest first."""
+        """Ids of the runs with this key, the one that was made first in front."""
         found = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
-        return sorted(run.info.run_id for run in found)
+        return [run.info.run_id for run in sorted(found, key=lambda r: (r.data.tags.get(MADE_TAG, ""), r.info.run_id))]
 
     def _experiment_id(self, name: str) -> str:
         with _alone(sqlite_path(self.uri)):

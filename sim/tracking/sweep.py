@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +38,26 @@ class SweepRun(Callback):
 
         self._folder = Path(config.hydra.sweep.dir)
         overrides = list(config.hydra.overrides.task)
-        tags = {"kind": "sweep", **{f"git_{k}": v for k, v in git_state(project_root()).items()}}
+        tags = {
+            "kind": "sweep", "mlflow.source.name": "python -m sim.run -m", "mlflow.source.type": "LOCAL",
+            **{f"git_{k}": v for k, v in git_state(project_root()).items()},
+        }  # fmt: skip
+        params = {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
         tracker = Tracker(tracking.uri, tracking.experiment, True)
-        run = tracker.run(
-            f"sweep {' '.join(overrides)}"[:200], folder=self._folder, tags=tags, params=_params(overrides)
-        )
+        name = f"sweep {' '.join(swept(overrides))}"[:200]
+        run = tracker.run(name, folder=self._folder, tags=tags, params=params)
         self._run = run.__enter__()
+        _ = run.run_id  # children that look for their parent shall find it, where the store answers
         atexit.register(self._cut_short)
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         if self._run is None:
             return
         run, self._run = self._run, None
-        rows = list(read_rows(self._folder))
+        rows = read_rows(self._folder)
         if rows:
             path = self._folder / CSV
-            path.write_text(as_csv(rows), encoding="utf-8")
+            path.write_text(as_csv(rows), encoding="utf-8", newline="")
             run.metrics(means(rows) | {"sweep/runs_finished": len(rows)})
             run.artifact(path)
         jobs = sum(1 for _ in self._folder.glob("*/.hydra"))
@@ -68,34 +71,50 @@ class SweepRun(Callback):
             run.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
 
-def _params(overrides: Iterable[str]) -> dict[str, str]:
-    return {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
+def swept(overrides: list[str]) -> list[str]:
+    """The overrides that take several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [text for text, override in zip(overrides, parsed, strict=True) if override.is_sweep_override()]
 
 
-def read_rows(folder: Path) -> Iterable[dict[str, Any]]:
+def read_rows(folder: Path) -> list[dict[str, Any]]:
     """One row per finished run of a sweep: what it was, and the metrics of its agent with their intervals."""
+    rows: list[dict[str, Any]] = []
+    given: list[list[str]] = []
     for path in sorted(folder.glob("*/summary.json"), key=lambda p: (len(p.parent.name), p.parent.name)):
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             continue
         camera = {f"camera_{k}": summary["camera"][k] for k in ("emotion", "identity", "mask")}
-        row = {"run": path.parent.name, "arm": arm(path.parent.name, summary["seed"])}
-        row |= {key: summary[key] for key in ("agent", "env", "seed", "training_steps")} | camera
+        row = {
+            "run": path.parent.name,
+            "arm": "",
+            **{key: summary[key] for key in ("agent", "env", "seed", "training_steps")},
+            **camera,
+        }
         for name, interval in summary["policies"][summary["agent"]].items():
             row |= {name: interval["mean"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-        overrides = path.parent / ".hydra" / "overrides.yaml"
-        if overrides.is_file():
-            from omegaconf import OmegaConf
-
-            row["overrides"] = " ".join(str(o) for o in OmegaConf.load(overrides))
-            row["arm"] = arm(row["overrides"], summary["seed"]) or summary["agent"]
-        yield row
+        rows.append(row)
+        given.append(_overrides(path.parent / ".hydra" / "overrides.yaml"))
+    for row, arm in zip(rows, arms(given), strict=True):
+        row["arm"] = arm or row["agent"]
+    return rows
 
 
-def arm(text: str, seed: int) -> str:
-    """What a run shares with those that differ from it in their seed alone."""
-    return " ".join(part for part in text.split() if part != f"seed={seed}")
+def _overrides(path: Path) -> list[str]:
+    from omegaconf import OmegaConf
+
+    return [str(o) for o in OmegaConf.load(path)] if path.is_file() else []
+
+
+def arms(overrides: list[list[str]]) -> list[str]:
+    """What each job has that not all have, its seed aside: jobs of one arm differ in their seed alone."""
+    shared = set.intersection(*map(set, overrides)) if overrides else set()
+    differing = [[o for o in each if o not in shared and not o.startswith("seed=")] for each in overrides]
+    return [" ".join(o.partition("=")[2] or o for o in each) for each in differing]
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

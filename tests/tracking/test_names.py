@@ -135,7 +135,12 @@ def test_importing_the_tracking_room_imports_no_mlflow_torch_or_pandas():
 )
 def test_the_commands_answer_with_the_address_their_usage_or_one_sentence(command, arguments, code, text):
     done = subprocess.run(
-        [sys.executable, "-m", command, *arguments], capture_output=True, text=True, cwd=ROOT, env=dict(os.environ), check=False
+        [sys.executable, "-m", command, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
+        check=False,
     )
     assert done.returncode == code
     assert text in done.stdout + done.stderr

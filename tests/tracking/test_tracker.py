@@ -260,5 +260,3 @@ def test_a_password_in_the_address_reaches_neither_spool_nor_log(tmp_path, caplo
         pass
     assert "secret" not in (tmp_path / "spool.jsonl").read_text() + caplog.text
     assert json.loads((tmp_path / "spool.jsonl").read_text().splitlines()[0])["uri"] == DEAD
-
-
