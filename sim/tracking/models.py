@@ -78,8 +78,11 @@ def save_policy(
     code : packages and modules (paths) that those need.
     deterministic : whether the run was evaluated with the most probable action.
     """
+    import warnings
+
     import mlflow.pyfunc
 
+    warnings.filterwarnings("ignore", message=".*input example", module="mlflow")
     spec = json.loads((Path(policy) / "agent.json").read_text(encoding="utf-8"))
     versions = library_versions(NEEDS)
     mlflow.pyfunc.save_model(

@@ -36,7 +36,7 @@ class PolicyModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         config = context.model_config
         self.labels: list[str] = list(config["labels"])
-        self.layout: dict[str, Any] = dict(config["layout"])
+        self.layout = dict(sorted(config["layout"].items(), key=lambda item: item[1]))  # a YAML file forgets the order
         self.policy = named(config["load_agent"])(context.artifacts["policy"], named(config["agent_class"]))
         if config["deterministic"] and hasattr(self.policy, "deterministic"):
             self.policy.deterministic = True

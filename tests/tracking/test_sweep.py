@@ -99,9 +99,7 @@ def test_a_sweep_against_a_dead_server_is_whole_after_sync_whoever_comes_first(u
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
-def test_of_two_processes_that_make_the_same_parent_on_a_server_the_first_one_stays(
-    uri, client, monkeypatch, tmp_path
-):
+def test_of_two_processes_that_make_the_same_parent_on_a_server_the_first_one_stays(uri, client, monkeypatch, tmp_path):
     from sim.tracking import store
 
     with Tracker(DEAD, "q").run("sweep", folder=tmp_path):
