@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sim.tracking import view
 from sim.tracking.datasets import dataset_input
 from sim.tracking.models import log_policy
 from sim.tracking.names import METRICS_PER_BATCH, PARAM_LIMIT, PARAMS_PER_BATCH, TAG_LIMIT, clean_name, shortened
@@ -133,7 +134,10 @@ class MlflowStore:
             if found is not None:
                 return found.experiment_id
             try:
-                return self.client.create_experiment(name, artifact_location=artifact_location(self.uri, name))
+                where = artifact_location(self.uri, name)
+                return self.client.create_experiment(
+                    name, artifact_location=where, tags={view.TAG: view.comparison_view()}
+                )
             except Exception:
                 found = self.client.get_experiment_by_name(name)  # another process was faster
                 if found is None:

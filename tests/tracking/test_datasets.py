@@ -16,14 +16,20 @@ from sim.tracking.sync import sync
 def test_a_description_is_mlflows_own_of_the_same_frame(tmp_path):
     import mlflow.data
 
-    frame = pd.DataFrame({"n": np.arange(5), "x": np.linspace(0, 1, 5), "ok": [True] * 5, "label": list("abcde"), "f": np.float32(1)})
+    frame = pd.DataFrame(
+        {"n": np.arange(5), "x": np.linspace(0, 1, 5), "ok": [True] * 5, "label": list("abcde"), "f": np.float32(1)}
+    )
     frame.to_parquet(tmp_path / "t.parquet")
     theirs = mlflow.data.from_pandas(frame, source=str(tmp_path / "t.parquet"), name="t", digest="d").to_dict()
     ours = describe("t", "d", tmp_path / "t.parquet", pa.Schema.from_pandas(frame, preserve_index=False), 5)
     assert json.loads(ours["profile"]) == json.loads(theirs["profile"])
     columns = {c["name"]: c["type"] for c in json.loads(ours["schema"])["mlflow_colspec"]}
     assert columns == {c["name"]: c["type"] for c in json.loads(theirs["schema"])["mlflow_colspec"]}
-    assert (ours["name"], ours["digest"], ours["source_type"]) == (theirs["name"], theirs["digest"], theirs["source_type"])
+    assert (ours["name"], ours["digest"], ours["source_type"]) == (
+        theirs["name"],
+        theirs["digest"],
+        theirs["source_type"],
+    )
     assert json.loads(ours["source"]) == json.loads(theirs["source"])
 
 

@@ -31,7 +31,11 @@ with Tracker(sys.argv[1], "q", flush_seconds=0.05).run(sys.argv[3], folder=sys.a
 def start(uri: str, folder: Path, name: str = "r") -> tuple[subprocess.Popen, str]:
     """A run in a process of its own, and its MLflow id once its first metric is there."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LIVE, uri, str(folder), name], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)
+        [sys.executable, "-c", LIVE, uri, str(folder), name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
     )
     run_id = process.stdout.readline().strip()
     deadline = time.monotonic() + 60
@@ -83,7 +87,9 @@ def test_sync_ends_a_run_that_was_killed_after_everything_was_delivered(uri, cli
     assert sync(tmp_path, uri)["runs"] == 0
 
 
-def test_a_run_whose_folder_is_gone_is_ended_and_one_of_another_machine_is_not_ours_to_end(uri, client, monkeypatch, tmp_path):
+def test_a_run_whose_folder_is_gone_is_ended_and_one_of_another_machine_is_not_ours_to_end(
+    uri, client, monkeypatch, tmp_path
+):
     process, here = start(uri, tmp_path / "r")
     process.kill()
     process.wait(30)

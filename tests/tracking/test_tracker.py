@@ -163,6 +163,34 @@ def test_a_server_that_never_answers_holds_a_run_up_for_its_patience_twice_at_mo
 
 
 @pytest.mark.faults
+def test_no_call_of_the_training_thread_touches_the_network(tmp_path, monkeypatch):
+    users: set[str] = set()
+    for name in ("connect", "sendall", "send", "recv", "recv_into"):
+        real = getattr(socket.socket, name)
+
+        def watched(self, *arguments, _real=real):
+            users.add(threading.current_thread().name)
+            return _real(self, *arguments)
+
+        monkeypatch.setattr(socket.socket, name, watched)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracker = Tracker(f"http://127.0.0.1:{silent.getsockname()[1]}", "q", patience=0.5, flush_seconds=0.05)
+        with tracker.run("r", folder=tmp_path) as run:
+            users.clear()  # the start looks once whether anybody listens, two seconds at most
+            until = time.monotonic() + 30
+            while "tracking" not in users and time.monotonic() < until:
+                run.metrics({"a/b": 1}, step=1)
+                run.params({"p": 1})
+                run.tags({"t": 1})
+                run.artifact(tmp_path / "spool.jsonl")
+                run.dataset({"name": "d"}, "role")
+                run.model(tmp_path, "policy")
+                time.sleep(0.01)
+            during = set(users)
+    assert during == {"tracking"}  # the background thread, and nobody else
+
+
+@pytest.mark.faults
 def test_a_server_that_answers_500_gets_no_record_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
     class Broken(http.server.BaseHTTPRequestHandler):
         def _answer(self) -> None:
