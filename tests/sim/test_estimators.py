@@ -134,15 +134,15 @@ def test_pdis_sdr_fqe_and_the_marginalised_ones_meet_the_chain_solved_by_dynamic
     assert abs(one_step.value - truth) > 0.1
 
 
-def test_at_40_steps_the_marginalised_estimate_errs_a_tenth_of_per_decision_importance_sampling():
+def test_at_40_steps_marginalised_dr_errs_a_twentieth_of_per_decision_importance_sampling():
     world = Chain(horizon=40)
     truth = world.truth()
-    errors = {name: [] for name in ("pdis", "mis", "mdr")}
+    errors = {name: [] for name in ("pdis", "sdr", "mis", "mdr")}
     for seed in range(8):
         for each in estimators_of(world.log(300, seed), tuple(errors)):
             errors[each.name].append(each.value - truth)
     rmse = {name: np.sqrt(np.mean(np.square(e))) for name, e in errors.items()}
-    assert rmse["mis"] < 0.1 * rmse["pdis"] and rmse["mdr"] < 0.1 * rmse["pdis"], rmse
+    assert rmse["mdr"] < 0.05 * rmse["pdis"] and rmse["mdr"] < 0.2 * rmse["sdr"] and rmse["mis"] < 0.15 * rmse["pdis"], rmse
 
 
 def test_lstdq_on_the_chain_gives_the_q_of_dynamic_programming_within_3_percent():

@@ -14,7 +14,9 @@ import numpy as np
 
 from sim.evaluation.estimators.errors import OffPolicyError
 
-SUPPORT = 1e-6  # probability of the target below which an action counts as not taken (probabilities are logged in float32)
+SUPPORT = (
+    1e-6  # probability of the target below which an action counts as not taken (probabilities are logged in float32)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,9 @@ class LoggedLives:
         def first(wrong: np.ndarray) -> int | None:
             return int(np.argmax(wrong)) if wrong.any() else None
 
-        if (row := first(~(np.isfinite(self.propensity) & (self.propensity > 0) & (self.propensity <= 1 + 1e-6)))) is not None:
+        if (
+            row := first(~(np.isfinite(self.propensity) & (self.propensity > 0) & (self.propensity <= 1 + 1e-6)))
+        ) is not None:
             raise OffPolicyError(
                 f"row {self.line(row)}, column propensity: {self.propensity[row]} is no probability of an action that was taken; "
                 "it must lie above 0 and at most at 1"

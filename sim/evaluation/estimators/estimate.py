@@ -38,7 +38,13 @@ def fitting(log: LoggedLives) -> tuple[str, ...]:
 
 
 def estimators_of(
-    log: LoggedLives, names: tuple[str, ...], *, model: str = "ridge", discount: float = 1.0, folds: int = 2, seed: int = 0
+    log: LoggedLives,
+    names: tuple[str, ...],
+    *,
+    model: str = "ridge",
+    discount: float = 1.0,
+    folds: int = 2,
+    seed: int = 0,
 ) -> list[Estimator]:
     """Those named, in that order; models are fitted once.
 
@@ -51,7 +57,9 @@ def estimators_of(
         if name not in ESTIMATORS:
             raise OffPolicyError(f"estimators: {name!r} is unknown; choose from {', '.join(ESTIMATORS)}")
     q = cross_fitted(log, model, folds, seed) if set(names) & {"dm", "dr", "sndr", "switch_dr"} else None
-    course = marginalised.lstdq(log, discount, folds, seed) if set(names) & {"fqe", "sdr", "wdr", "mis", "mdr"} else None
+    course = (
+        marginalised.lstdq(log, discount, folds, seed) if set(names) & {"fqe", "sdr", "wdr", "mis", "mdr"} else None
+    )
     found = []
     for name in names:
         if name in ("mis", "mdr"):
@@ -90,6 +98,8 @@ def estimates(
         kind = "log" if each.name == "logged" else "one step" if each.name in CONTEXTUAL else "whole life"
         intervals = {method: interval(each, method, level, seed, resamples) for method in methods}
         if not np.isfinite(each.value):
-            raise OffPolicyError(f"estimator {each.name} gives {each.value}: rewards or ratios are too large to be added")
+            raise OffPolicyError(
+                f"estimator {each.name} gives {each.value}: rewards or ratios are too large to be added"
+            )
         out.append(Estimate(each.name, kind, each.value, intervals, each.note))
     return out

@@ -59,7 +59,9 @@ def bernstein(estimator: Estimator, level: float = 0.95, spread: float | None = 
     return {"mean": estimator.value, "low": estimator.value - half, "high": estimator.value + half, "n": n}
 
 
-def interval(estimator: Estimator, method: str, level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES) -> Interval | None:
+def interval(
+    estimator: Estimator, method: str, level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval | None:
     """By one of `METHODS`."""
     if method == "student":
         return student(estimator, level)

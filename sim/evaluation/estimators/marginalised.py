@@ -25,8 +25,9 @@ import numpy as np
 from sim.evaluation.estimators.data import LoggedLives
 from sim.evaluation.estimators.errors import OffPolicyError
 from sim.evaluation.estimators.estimator import Estimator, mean_of
-from sim.evaluation.estimators.models import RIDGE, folds_of, standardised
+from sim.evaluation.estimators.models import folds_of, standardised
 
+RIDGE = 1.0  # prior weight in rows; at 10 it costs FQE 6 % on lives of 40 steps (tests), since every step shrinks again
 _BLOCK = 8192  # rows whose features are held at once
 
 
@@ -56,7 +57,9 @@ def lstdq(log: LoggedLives, discount: float = 1.0, folds: int = 2, seed: int = 0
         The log has no features, or fewer customers than folds.
     """
     if log.features is None:
-        raise OffPolicyError("this log has no features, so the value of a life cannot be modelled; add columns feature_*")
+        raise OffPolicyError(
+            "this log has no features, so the value of a life cannot be modelled; add columns feature_*"
+        )
     if log.customers < folds:
         raise OffPolicyError(f"{log.customers} customers cannot be split into {folds} folds; log more customers")
     actions, x = log.target.shape[1], standardised(log.features, log.features)

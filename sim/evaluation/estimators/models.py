@@ -39,7 +39,9 @@ def cross_fitted(log: LoggedLives, model: str = "ridge", folds: int = 2, seed: i
     if model == "zero":
         return np.zeros((len(log), actions))
     if log.features is None:
-        raise OffPolicyError("this log has no features, so no reward model can be fitted; add columns feature_*, or use model=zero")
+        raise OffPolicyError(
+            "this log has no features, so no reward model can be fitted; add columns feature_*, or use model=zero"
+        )
     if log.customers < folds:
         raise OffPolicyError(f"{log.customers} customers cannot be split into {folds} folds; log more customers")
     fold = folds_of(log.customers, folds, seed)[log.customer]
@@ -57,7 +59,9 @@ def standardised(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     return np.asarray((x - middle) / np.where(scale > 1e-9, scale, np.inf))
 
 
-def _ridge(x: np.ndarray, action: np.ndarray, reward: np.ndarray, new: np.ndarray, actions: int, seed: int) -> np.ndarray:
+def _ridge(
+    x: np.ndarray, action: np.ndarray, reward: np.ndarray, new: np.ndarray, actions: int, seed: int
+) -> np.ndarray:
     from sklearn.linear_model import Ridge
 
     q = np.full((len(new), actions), reward.mean() if len(reward) else 0.0)
@@ -71,12 +75,16 @@ def _ridge(x: np.ndarray, action: np.ndarray, reward: np.ndarray, new: np.ndarra
     return q
 
 
-def _boosting(x: np.ndarray, action: np.ndarray, reward: np.ndarray, new: np.ndarray, actions: int, seed: int) -> np.ndarray:
+def _boosting(
+    x: np.ndarray, action: np.ndarray, reward: np.ndarray, new: np.ndarray, actions: int, seed: int
+) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
     known = np.column_stack([x, action])
-    trees = HistGradientBoostingRegressor(categorical_features=[x.shape[1]], random_state=seed, early_stopping=False, **TREES)
+    trees = HistGradientBoostingRegressor(
+        categorical_features=[x.shape[1]], random_state=seed, early_stopping=False, **TREES
+    )
     wanted = np.column_stack([new, np.zeros(len(new))])
     q = np.empty((len(new), actions))
     with threadpool_limits(limits=1):  # OpenMP's threads spin against each other on a busy machine: 20 times slower

@@ -79,7 +79,11 @@ def overlap(log: LoggedLives, unsupported: float = 0.0) -> Overlap:
     w, n = log.ratio, log.customers
     by_customer = log.total(np.column_stack([w, np.ones(len(w))]))
     mean = float(w.mean())
-    error = float((by_customer[:, 0] - mean * by_customer[:, 1]).std(ddof=1) / np.sqrt(n) / by_customer[:, 1].mean()) if n > 1 else np.inf
+    error = (
+        float((by_customer[:, 0] - mean * by_customer[:, 1]).std(ddof=1) / np.sqrt(n) / by_customer[:, 1].mean())
+        if n > 1
+        else np.inf
+    )
     return Overlap(
         rows=len(log), customers=n, effective_rows=effective(w), effective_customers=effective(products(log)[:, -1]),
         mean_ratio=mean, mean_ratio_error=error, largest_ratio=float(w.max()), heaviest_share=float(w.max() / max(w.sum(), 1e-300)),
