@@ -127,7 +127,7 @@ def test_verification_v10_errors_of_ips_snips_and_dr_fall_as_the_root_of_n():
 def test_pdis_sdr_fqe_and_the_marginalised_ones_meet_the_chain_solved_by_dynamic_programming():
     world = Chain()
     truth, log = world.truth(), world.log(6000, 5)
-    for each in estimators_of(log, ("fqe", "pdis", "wpdis", "sdr", "wdr", "mis", "mdr")):
+    for each in estimators_of(log, ("fqe", "pdis", "wpdis", "sdr", "wdr", "mis", "mdr"), slope=0.1):
         error = intervals.student(each)
         assert abs(each.value - truth) < 3 * (error["high"] - error["low"]) / 3.92 + 0.01, each.name
     one_step = contextual.ips(log)  # another question, and here another answer
@@ -139,7 +139,7 @@ def test_at_40_steps_marginalised_dr_errs_a_twentieth_of_per_decision_importance
     truth = world.truth()
     errors = {name: [] for name in ("pdis", "sdr", "mis", "mdr")}
     for seed in range(8):
-        for each in estimators_of(world.log(300, seed), tuple(errors)):
+        for each in estimators_of(world.log(300, seed), tuple(errors), slope=0.1):
             errors[each.name].append(each.value - truth)
     rmse = {name: np.sqrt(np.mean(np.square(e))) for name, e in errors.items()}
     assert rmse["mdr"] < 0.05 * rmse["pdis"] and rmse["mdr"] < 0.2 * rmse["sdr"] and rmse["mis"] < 0.15 * rmse["pdis"], rmse
@@ -148,7 +148,7 @@ def test_at_40_steps_marginalised_dr_errs_a_twentieth_of_per_decision_importance
 def test_lstdq_on_the_chain_gives_the_q_of_dynamic_programming_within_3_percent():
     world = Chain(horizon=4)
     log = world.log(20_000, 0)
-    course = marginalised.lstdq(log)
+    course = marginalised.lstdq(log, slope=0.1)
     assert course.value(log)[log.start[0]] == pytest.approx(world.truth(), rel=0.03)
     # visits are ratios: their mean over the log of step t is one
     for step in range(4):

@@ -45,8 +45,9 @@ def estimators_of(
     discount: float = 1.0,
     folds: int = 2,
     seed: int = 0,
+    slope: float = marginalised.SLOPE,
 ) -> list[Estimator]:
-    """Those named, in that order; models are fitted once.
+    """Those named, in that order; models are fitted once, `slope` as of `marginalised.lstdq`.
 
     Raises
     ------
@@ -58,7 +59,9 @@ def estimators_of(
             raise OffPolicyError(f"estimators: {name!r} is unknown; choose from {', '.join(ESTIMATORS)}")
     q = cross_fitted(log, model, folds, seed) if set(names) & {"dm", "dr", "sndr", "switch_dr"} else None
     course = (
-        marginalised.lstdq(log, discount, folds, seed) if set(names) & {"fqe", "sdr", "wdr", "mis", "mdr"} else None
+        marginalised.lstdq(log, discount, folds, seed, slope)
+        if set(names) & {"fqe", "sdr", "wdr", "mis", "mdr"}
+        else None
     )
     found = []
     for name in names:
