@@ -48,7 +48,7 @@ class Interactions:
         lengths = np.diff(self.start)
         step = np.arange(len(self)) - np.repeat(self.start[:-1], lengths)
         day = self.day - np.repeat(self.day[self.start[:-1]], lengths)
-        return np.column_stack([self.observation, day / 30.0, np.log1p(step)])
+        return np.column_stack([self.observation, day / 30.0, np.log1p(step)]).astype(np.float32)
 
     def for_target(self, policy: Policy) -> LoggedLives:
         """The log with what `policy` would have done at every opportunity."""
