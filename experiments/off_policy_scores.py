@@ -163,11 +163,11 @@ def bandit_scores(logs: int, customers: int, seed: int, pool: int = POOL, truth:
     found: dict[str, Any] = {"facts": facts, "sizes": {}}
     for scale in SCALES:
         n = max(2, round(customers * scale))
-        print(f"{logs} logs of {n} customers", file=sys.stderr)
-        main = scale == 1
+        main, number = scale == 1, logs if scale <= 1 else min(logs, LARGEST)
+        print(f"{number} logs of {n} customers", file=sys.stderr)
         names = CONTEXTUAL if main else ("ips", "snips", "dm", "dr")
         found["sizes"][n] = score(
-            log, value, n, logs if scale <= 1 else min(logs, LARGEST), names, seed, resamples=400 if main else 0
+            log, value, n, number, names, seed, resamples=400 if main else 0
         )
     found["tiny"] = score(log, value, TINY, logs, CONTEXTUAL, seed)
     return found

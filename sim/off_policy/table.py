@@ -82,9 +82,9 @@ class _Reader:
     def refuse(self, wrong: np.ndarray, name: str, what: str) -> None:
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise OffPolicyError(
-                f"logs={self.path}: row {row + 1}, column {name}: {self.frame[name].iloc[row]!r} {what}"
-            )
+            value = self.frame[name].iloc[row]
+            shown = repr(value.item() if isinstance(value, np.generic) else value)
+            raise OffPolicyError(f"logs={self.path}: row {row + 1}, column {name}: {shown} {what}")
 
     def family(self, prefix: str) -> list[str]:
         return [name for name in self.frame.columns if name.startswith(prefix)]

@@ -116,6 +116,11 @@ def frame(**changes):
     return pd.DataFrame(table | changes)
 
 
+def behaving(table, hold_back):
+    """The table with the logging policy's probabilities."""
+    return table.assign(action_probability_hold_back=hold_back, action_probability_tea=1 - np.array(hold_back))
+
+
 def written(tmp_path, table, kind="csv"):
     path = tmp_path / f"log.{kind}"
     table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
@@ -146,7 +151,8 @@ def test_a_table_gives_the_ips_and_pdis_worked_out_by_hand(tmp_path, capsys):
 
 def test_a_saved_policy_is_asked_with_the_tables_own_observations(made, tmp_path):
     log = collect(made["policies"]["random"], made["shop"], customers=5, seed=1)
-    columns = {"action": log.action, "reward": log.reward, "propensity": log.propensity, "customer": np.repeat(np.arange(5), np.diff(log.start))}
+    columns = {"action": log.action, "reward": log.reward, "propensity": log.propensity}
+    columns |= {"customer": np.repeat(np.arange(5), np.diff(log.start))}
     columns |= {f"observation_{i}": log.observation[:, i] for i in range(log.observation.shape[1])}
     columns |= {f"allowed_{a}": log.action_mask[:, a] for a in range(5)}
     path = written(tmp_path, pd.DataFrame(columns), "parquet")
@@ -160,7 +166,7 @@ def test_a_saved_policy_is_asked_with_the_tables_own_observations(made, tmp_path
     [
         (lambda t: t.drop(columns="propensity"), "lacks the column propensity"),
         (lambda t: t.drop(columns="reward"), "lacks the column reward"),
-        (lambda t: t.assign(propensity=[0.25, 0.5, 0.0, 0.5]), "row 3, column propensity: np.float64(0.0) is no probability"),
+        (lambda t: t.assign(propensity=[0.25, 0.5, 0.0, 0.5]), "row 3, column propensity: 0.0 is no probability"),
         (lambda t: t.assign(propensity=[0.25, 1.5, 0.5, 0.5]), "row 2, column propensity"),
         (lambda t: t.assign(label=["tea", "", "milk", ""]), "row 3, column label: 'milk' is no known label; known are hold_back, tea"),
         (lambda t: t.assign(reward=[1, 2, None, 4]), "row 3, column reward"),
@@ -171,11 +177,11 @@ def test_a_saved_policy_is_asked_with_the_tables_own_observations(made, tmp_path
         (lambda t: t[["customer", "label", "reward", "propensity"]], "what would the other policy do?"),
         (lambda t: t.assign(target_probability_tea=[0.5, 0.4, 0.5, 0.5]), "row 2: the target policy's probabilities sum to 0.9"),
         (
-            lambda t: t.assign(action_probability_hold_back=[0.75, 0.5, 0.5, 1.0], action_probability_tea=[0.25, 0.5, 0.5, 0.0], propensity=[0.25, 0.5, 0.5, 1.0]),
+            lambda t: behaving(t, [0.75, 0.5, 0.5, 1.0]).assign(propensity=[0.25, 0.5, 0.5, 1.0]),
             "row 4, column action_probability_1: the target policy would take 'tea'",
         ),
         (
-            lambda t: t.assign(action_probability_hold_back=[0.75, 0.5, 0.5, 0.5], action_probability_tea=[0.25, 0.5, 0.5, 0.5], propensity=[0.25, 0.5, 0.4, 0.5]),
+            lambda t: behaving(t, [0.75, 0.5, 0.5, 0.5]).assign(propensity=[0.25, 0.5, 0.4, 0.5]),
             "row 3, column propensity",
         ),
         (lambda t: t.assign(customer=["b", None, "a", "b"]), "row 2, column customer"),
