@@ -6,7 +6,6 @@ Experiment = question (`tracking.experiment`), parent = the sweep, run = policy 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim import report
+from sim.tracking.models import code_of
 from sim.tracking.names import flatten
 from sim.tracking.store import NOTE_TAG
 
@@ -148,27 +148,9 @@ def finish(
             "shop_digest": shop.digest,
             "expected_value": "money that the action is expected to earn at once",
         },
-        **code_of(agent, config["load_agent"]["_target_"]),
+        **code_of(config["load_agent"]["_target_"], type(agent)),
     )
     tracked.tags({NOTE_TAG: describe_results(summary, shown)})
-
-
-def code_of(agent: Any, load_agent: str) -> dict[str, Any]:
-    """What it takes to load an agent elsewhere: the loader, the class where the loader does not know it, and their code."""
-    own, loader = type(agent), load_agent.split(".")[0]
-    package = own.__module__.split(".")[0]
-    foreign = package != loader
-    return {
-        "load_agent": load_agent,
-        "agent_class": f"{own.__module__}.{own.__qualname__}" if foreign else None,
-        "code": [_folder_of(name) for name in ((loader, package) if foreign else (loader,))],
-    }
-
-
-def _folder_of(package: str) -> str:
-    """The folder of a package, or the file of a module."""
-    file = Path(str(inspect.getsourcefile(sys.modules[package])))
-    return str(file.parent if file.name == "__init__.py" else file)
 
 
 def agent_metrics(summary: dict[str, Any]) -> dict[str, float]:

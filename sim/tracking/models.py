@@ -10,6 +10,8 @@ The model carries the code that it needs (the `agents` package, a user's own mod
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import tempfile
 from collections.abc import Mapping
@@ -54,6 +56,30 @@ def signature(layout: Mapping[str, tuple[int, int]]) -> ModelSignature:
         ColSpec(DataType.double, "expected_value", required=False),
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def code_of(load_agent: str, agent_class: type | None = None) -> dict[str, Any]:
+    """What it takes to load an agent elsewhere: the loader, the class where the loader does not know it, and their code.
+
+    Parameters
+    ----------
+    load_agent : dotted name of the loader, whose package knows its own agents.
+    agent_class : of the agent.
+    """
+    loader = load_agent.split(".")[0]
+    package = loader if agent_class is None else agent_class.__module__.split(".")[0]
+    foreign = package != loader
+    return {
+        "load_agent": load_agent,
+        "agent_class": f"{agent_class.__module__}.{agent_class.__qualname__}" if agent_class and foreign else None,
+        "code": [_folder_of(name) for name in ((loader, package) if foreign else (loader,))],
+    }
+
+
+def _folder_of(package: str) -> str:
+    """The folder of a package, or the file of a module."""
+    file = Path(str(inspect.getsourcefile(importlib.import_module(package))))
+    return str(file.parent if file.name == "__init__.py" else file)
 
 
 def save_policy(

@@ -102,7 +102,7 @@ class MlflowStore:
         search : bool
             Look for the run first: an earlier attempt may have reached the store although its answer did not arrive.
         """
-        experiment = self._experiment_id(record["experiment"])
+        experiment = self.experiment_id(record["experiment"])
         parent = record["parent"]
         if isinstance(parent, dict):  # its run may not have reached this store yet: the first child makes it
             parent = self.open_run(parent, search=True)
@@ -128,7 +128,8 @@ class MlflowStore:
         found = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
         return [run.info.run_id for run in sorted(found, key=lambda r: (r.data.tags.get(MADE_TAG, ""), r.info.run_id))]
 
-    def _experiment_id(self, name: str) -> str:
+    def experiment_id(self, name: str) -> str:
+        """MLflow's id of an experiment, made if missing, with the saved comparison."""
         with _alone(sqlite_path(self.uri)):
             found = self.client.get_experiment_by_name(name)
             if found is not None:

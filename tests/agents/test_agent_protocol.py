@@ -18,6 +18,7 @@ from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
+from agents.fitted_q import FittedQ
 from agents.linear_bandits import ChargedLinUCB, LinUCB
 from agents.logistic import LogisticTS
 from agents.neural_bandits import NeuralLinear
@@ -36,10 +37,11 @@ SETTINGS = {
     PPOBelief: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "warm_up_steps": 8},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
+    FittedQ: {"net_arch": (8,), "iterations": 2, "updates": 5, "batch_size": 32},
 }
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
 LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, OrganicPopularity, OrganicCount,
-            Factorisation]
+            Factorisation, FittedQ]
 
 
 def trained(agent_class, seed=0, **more):

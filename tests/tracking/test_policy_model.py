@@ -17,9 +17,8 @@ import pandas as pd
 import pytest
 
 from sim.config import ROOT
-from sim.recording import code_of
 from sim.tracking import Tracker, TrackingError
-from sim.tracking.models import save_policy, signature
+from sim.tracking.models import code_of, save_policy, signature
 from sim.tracking.registry import register, run_id_of
 from sim.tracking.store import MlflowStore
 from sim.tracking.sync import sync
@@ -57,7 +56,7 @@ def state_of(shop, observation, allowed=None, uniform=None) -> pd.DataFrame:
 
 
 def model_settings(policy, shop) -> dict:
-    return {"labels": list(shop.catalog.names), **code_of(policy, "agents.load_agent")}
+    return {"labels": list(shop.catalog.names), **code_of("agents.load_agent", type(policy))}
 
 
 @pytest.fixture(scope="module")
