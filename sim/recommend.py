@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from sim.cli import quoted_path, setting_error
+    from sim.replay.overrides import quoted_path, setting_error
     from sim.shop.parameters import CONF
 
     ConfigStore.instance().store(name="recommend_schema", node=RecommendConfig)

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from sim.cli import quoted_path, setting_error
+    from sim.replay.overrides import quoted_path, setting_error
     from sim.shop.parameters import CONF
 
     ConfigStore.instance().store(name="register_schema", node=RegisterConfig)

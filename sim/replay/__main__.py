@@ -32,7 +32,7 @@ def _compose(arguments: list[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
-    from sim.cli import quoted_path
+    from sim.replay.overrides import quoted_path
     from sim.replay.settings import ReplayConfig
     from sim.shop.parameters import CONF
 
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from sim.cli import setting_error
+    from sim.replay.overrides import setting_error
 
     try:
         run(_compose(arguments))
