@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path, backend: str, port: int, seconds: float = 200) -> Iterator[str]:
+def mlflow_server(folder: Path, backend: str, port: int, seconds: float = 600) -> Iterator[str]:
     """`mlflow server` with its own artifact store in `folder`; killed at the end of the block."""
     log = open(folder / "server.log", "a")
     process = subprocess.Popen(
@@ -44,7 +45,8 @@ def mlflow_server(folder: Path, backend: str, port: int, seconds: float = 200) -
                 time.sleep(0.3)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
         log.close()
 

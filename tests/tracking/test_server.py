@@ -19,7 +19,7 @@ from sim.tracking.view import KEY
 from tests.sim.browser import Browser, find_browser
 from tests.tracking.servers import find_postgres, free_port, mlflow_server, postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def only_run(uri: str, experiment: str):
@@ -62,11 +62,11 @@ def test_a_server_killed_mid_training_and_back_later_gets_every_metric_once(migr
 
 @pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL on this machine (apt-get install postgresql)")
 @pytest.mark.skipif(
-    importlib.util.find_spec("psycopg2") is None, reason="no driver of PostgreSQL (pip install psycopg2-binary)"
+    importlib.util.find_spec("psycopg") is None, reason="no driver of PostgreSQL (pip install 'psycopg[binary]')"
 )
 def test_a_server_on_postgresql_with_its_own_artifacts_takes_2_runs_at_once(tmp_path):
     folder = Path(tmp_path)
-    with postgres(folder) as backend, mlflow_server(folder, backend, free_port(), seconds=600) as uri:
+    with postgres(folder) as backend, mlflow_server(folder, backend, free_port()) as uri:
 
         def work(name: str) -> None:
             artifact = folder / f"{name}.txt"
