@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -61,18 +62,17 @@ def find_postgres() -> Path | None:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL cluster in `folder`, its address for MLflow; it refuses to run as root, so root runs it as `nobody`."""
+def postgres() -> Iterator[str]:
+    """A PostgreSQL cluster of its own, as an address for MLflow; it refuses to run as root, so root runs it as `nobody`.
+
+    It lies outside pytest's folders, which nobody but their owner may enter.
+    """
     programs = find_postgres()
     assert programs is not None
-    data, port = folder / "pg", free_port()
-    data.mkdir(mode=0o700)
+    data, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
     user: list[str] = []
     if os.geteuid() == 0:
         shutil.chown(data, "nobody")
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
         user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
     def run(*command: str) -> None:
@@ -86,3 +86,4 @@ def postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
     finally:
         run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(data, ignore_errors=True)

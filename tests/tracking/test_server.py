@@ -66,7 +66,7 @@ def test_a_server_killed_mid_training_and_back_later_gets_every_metric_once(migr
 )
 def test_a_server_on_postgresql_with_its_own_artifacts_takes_2_runs_at_once(tmp_path):
     folder = Path(tmp_path)
-    with postgres(folder) as backend, mlflow_server(folder, backend, free_port()) as uri:
+    with postgres() as backend, mlflow_server(folder, backend, free_port()) as uri:
 
         def work(name: str) -> None:
             artifact = folder / f"{name}.txt"
