@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
     from agents.epsilon_greedy import EpsilonGreedy
     from agents.errors import AgentError
+    from agents.fitted_q import FittedQ
     from agents.linear_bandits import ChargedLinUCB, LinUCB
     from agents.logistic import LogisticTS
     from agents.neural_bandits import NeuralLinear
@@ -32,10 +33,10 @@ _HOME = {
     "Random": "baselines", "HoldBack": "baselines", "Popularity": "baselines", "CappedPopularity": "baselines",
     "EpsilonGreedy": "epsilon_greedy", "UCB1": "ucb", "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits",
     "LinTS": "thompson", "LogisticTS": "logistic", "NeuralLinear": "neural_bandits", "PPOAgent": "ppo",
-    "PPOBelief": "ppo_belief",
+    "PPOBelief": "ppo_belief", "FittedQ": "fitted_q",
     "OrganicPopularity": "organic", "OrganicCount": "organic", "Factorisation": "organic", "Ranked": "ranked",
 }
-__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "EpsilonGreedy", "Factorisation", "HoldBack",
+__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "EpsilonGreedy", "Factorisation", "FittedQ", "HoldBack",
            "LinTS", "LinUCB", "LogisticTS", "NeuralLinear", "OrganicCount", "OrganicPopularity", "PPOAgent", "PPOBelief",
            "Popularity", "Random", "Ranked", "UCB1", "load_agent"]
 

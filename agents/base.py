@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from agents import storage
 from agents.checks import check_env, check_spaces, checked_batch, checked_uniform
 from agents.errors import AgentConfigError, AgentFileError, NotTrainedError, ShapeMismatchError
+from agents.logged import InteractionLog
 
 Metrics = dict[str, float]
 Evaluate = Callable[["Agent"], float]
@@ -164,6 +165,15 @@ class Agent(ABC):
         action = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)   # (N,) int64
         return Decision(action, probabilities[np.arange(len(action)), action], probabilities)
 
+    def expected_reward(self, observation: ArrayLike) -> NDArray[np.float64] | None:
+        """Money (N, K + 1) that the agent expects each action to earn at once; None for one that makes no such estimate.
+
+        Parameters
+        ----------
+        observation : array (N, D)
+        """
+        return None
+
     @abstractmethod
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """`action_probabilities` on arrays whose shapes are checked."""
@@ -185,6 +195,32 @@ class Agent(ABC):
         report : callable, optional
             Called now and then with the interactions so far and metrics named `area/name`.
         """
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Learn from logged interactions alone, forgetting what was learned before; an agent that has nothing to learn agrees.
+
+        Parameters
+        ----------
+        log : see `agents.logged`.
+        evaluate, report : callable, optional
+            As of `learn`.
+
+        Raises
+        ------
+        AgentConfigError
+            For an agent that can only learn by interacting.
+        """
+        raise AgentConfigError(f"agent {self.name} cannot learn from a log; it needs an environment.")
+
+    def warm_start(self, log: InteractionLog) -> None:
+        """Let the next `learn` begin with what this log teaches.
+
+        Raises
+        ------
+        AgentConfigError
+            For an agent that cannot.
+        """
+        raise AgentConfigError(f"agent {self.name} cannot start from a log.")
 
     def budget(self, steps: int | None = None) -> int:
         """Interactions the last `report` of `learn(steps=steps)` will stand at, tuning included."""

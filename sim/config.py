@@ -10,6 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from sim.replay.settings import PageSettings, check_settings
 from sim.shop import parameters as p
 from sim.shop.parameters import MISSING, ShopError
 
@@ -112,7 +113,9 @@ class RunConfig:
     evaluate: EvaluateConfig = MISSING
     tune: CustomersConfig = MISSING
     tracking: TrackingConfig = MISSING
+    replay: PageSettings = MISSING
     trusted_targets: list[str] = dataclasses.field(default_factory=list)
+    load_agent: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -199,8 +202,10 @@ def validate(cfg: Any) -> None:
     )
     p.read_all(env, population, camera)  # type: ignore[arg-type]
     p.slate_size(env, len(catalog.names))  # type: ignore[arg-type]
+    check_settings(cfg.replay)
     for where, target in (
         ("agent", cfg.agent.get("_target_")),
+        ("load_agent", cfg.load_agent.get("_target_")),
         ("population.loader", cfg.population.loader.get("_target_")),
     ):
         check_target(where, target, cfg.trusted_targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
+from agents.fitted_q import FittedQ
 from agents.linear_bandits import ChargedLinUCB, LinUCB
 from agents.logistic import LogisticTS
 from agents.neural_bandits import NeuralLinear
@@ -35,10 +37,11 @@ SETTINGS = {
     PPOBelief: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "warm_up_steps": 8},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
+    FittedQ: {"net_arch": (8,), "iterations": 2, "updates": 5, "batch_size": 32},
 }
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
 LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, OrganicPopularity, OrganicCount,
-            Factorisation]
+            Factorisation, FittedQ]
 
 
 def trained(agent_class, seed=0, **more):
@@ -229,9 +232,9 @@ def test_another_layout_of_the_same_size_is_refused_with_the_part_that_moved(tmp
     (lambda folder: (folder / "agent.json").unlink(), "agent.json is missing"),
     (lambda folder: (folder / "agent.json").write_text("{"), "cannot be read as JSON"),
     (lambda folder: (folder / "agent.json").write_text("[]"), "is not a saved agent"),
-    (lambda folder: next(folder.glob("*.npz")).write_bytes(b"PK"), "SHA-256 differs"),
-    (lambda folder: next(folder.glob("*.npz")).unlink(), "cannot be read"),
-    (lambda folder: edit(folder, format=2), "format 2, this version reads format 1"),
+    (lambda folder: next(folder.glob("*.safetensors")).write_bytes(b"PK"), "SHA-256 differs"),
+    (lambda folder: next(folder.glob("*.safetensors")).unlink(), "cannot be read"),
+    (lambda folder: edit(folder, format=3), "format 3, this version reads formats 1 and 2"),
     (lambda folder: edit(folder, agent="Path"), "class 'Path'"),
     (lambda folder: edit(folder, settings={"colour": 1}), "settings .* do not fit"),
 ])
@@ -240,6 +243,16 @@ def test_a_damaged_save_is_refused_with_its_reason(tmp_path, damage, words):
     damage(tmp_path)
     with pytest.raises(AgentFileError, match=words):
         agents.load_agent(tmp_path)
+
+
+def test_an_agent_saved_in_format_1_is_still_read(tmp_path):
+    agent = trained(LinUCB)
+    agent.save(tmp_path)
+    arrays = agents.storage.read_agent(tmp_path)[1]
+    np.savez(tmp_path / "arrays-old.npz", **arrays)
+    digest = hashlib.sha256((tmp_path / "arrays-old.npz").read_bytes()).hexdigest()
+    edit(tmp_path, format=1, arrays="arrays-old.npz", sha256=digest)
+    assert np.array_equal(agents.load_agent(tmp_path).weights_, agent.weights_)
 
 
 def edit(folder, **changes):
