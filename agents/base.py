@@ -158,7 +158,10 @@ class Agent(ABC):
         ShapeMismatchError
             If a size is wrong or a uniform lies outside [0, 1); otherwise as `action_probabilities`.
         """
-        probabilities = self.action_probabilities(observation, action_mask)
+        return self.choose(self.action_probabilities(observation, action_mask), uniform)
+
+    def choose(self, probabilities: NDArray[np.float64], uniform: ArrayLike) -> Decision:
+        """Actions by inverse CDF from probabilities (N, K + 1) and uniforms (N,) in [0, 1)."""
         uniform = checked_uniform(self.name, len(probabilities), uniform)
         cumulative = np.cumsum(probabilities, axis=1)                                 # sequential: same for any N
         action = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)   # (N,) int64
