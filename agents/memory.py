@@ -12,7 +12,7 @@ and who holds them says at every opportunity whether a visit `begins` and whethe
 
 A customer who is not recognised, or is taken for somebody else, is met with an empty memory, and nothing of that visit is
 filed. (Somebody else's record comes from a table of typical ones, for which there is no memory: an empty memory beside a full
-record is a hint that a till would not give, in the few visits in which the camera is wrong.)
+record is a hint that a till would not give, in the .6 % of visits of the default shop in which the camera is wrong.)
 
     memory = "visit"        nothing is filed: what a kiosk knows of whoever stands before it
     memory = "recognised"   as above: the till files the memory where it files its record

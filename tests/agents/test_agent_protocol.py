@@ -13,17 +13,21 @@ from gymnasium.vector import AutoresetMode
 from toy_env import HintEnv, build, views
 
 import agents
+from agents.a2c import A2CAgent
 from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
+from agents.dqn import DQNAgent
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
 from agents.linear_bandits import ChargedLinUCB, LinUCB
 from agents.logistic import LogisticTS
+from agents.maskable_ppo import MaskablePPOAgent
 from agents.neural_bandits import NeuralLinear
 from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
 from agents.ppo_belief import PPOBelief
 from agents.ranked import Ranked
+from agents.recurrent_ppo import RecurrentPPOAgent
 from agents.thompson import LinTS
 from agents.ucb import UCB1
 
@@ -33,12 +37,17 @@ SETTINGS = {
     NeuralLinear: {"net_arch": (8,), "train_every": 4, "train_updates": 5, "batch_size": 32, "memory": 100},
     PPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "torch_threads": 1},
     PPOBelief: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "warm_up_steps": 8},
+    MaskablePPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,)},
+    RecurrentPPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "lstm_units": 6},
+    A2CAgent: {"n_steps": 8, "net_arch": (8,)},
+    DQNAgent: {"net_arch": (8,), "learning_starts": 32, "batch_size": 32, "buffer_size": 128, "target_update_interval": 64},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
 }
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
-LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, OrganicPopularity, OrganicCount,
-            Factorisation]
+LIBRARY = [MaskablePPOAgent, RecurrentPPOAgent, A2CAgent, DQNAgent]
+LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, *LIBRARY, OrganicPopularity,
+            OrganicCount, Factorisation]
 
 
 def trained(agent_class, seed=0, **more):
@@ -309,8 +318,9 @@ def test_inverse_cdf_draws_each_action_as_often_as_its_probability():
     np.testing.assert_allclose(np.bincount(decision.action, minlength=5) / n, decision.probabilities[0], atol=1.01 / n)
 
 
-def test_importing_agents_and_loading_a_ppo_policy_needs_no_torch(tmp_path):
-    trained(PPOAgent).save(tmp_path)
+@pytest.mark.parametrize("agent_class", [PPOAgent, *LIBRARY], ids=lambda cls: cls.name)
+def test_importing_agents_and_loading_a_trained_network_needs_no_torch(agent_class, tmp_path):
+    trained(agent_class).save(tmp_path)
     code = ("import sys, agents, numpy as np; a = agents.load_agent(sys.argv[1]); "
             "p = a.action_probabilities(np.zeros((1, 12)), np.ones((1, 5), bool)); assert abs(p.sum() - 1) < 1e-9; "
             "assert not {'torch', 'stable_baselines3', 'tensorflow'} & set(sys.modules)")
