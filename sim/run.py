@@ -30,6 +30,7 @@ def run(cfg: Any) -> float:
     from sim.evaluation.rollout import value_per_customer
     from sim.evaluation.session_log import SessionWriter
     from sim.shop.scenarios import build_shop
+    from sim.sweep import parent_run
     from sim.tracking import Tracker, flatten, git_state, library_versions
 
     started, timing = time.monotonic(), {}
@@ -65,7 +66,8 @@ def run(cfg: Any) -> float:
     tracker = Tracker(cfg.tracking.uri, cfg.tracking.experiment, cfg.tracking.enabled)
     name = f"{agent.name}-{shop.name}-s{cfg.seed}"
     with tracker.run(
-        name=name, folder=folder, tags=tags | {f"git_{k}": v for k, v in git.items()}, params=flatten(plain)
+        name=name, folder=folder, tags=tags | {f"git_{k}": v for k, v in git.items()}, params=flatten(plain),
+        parent=parent_run(),
     ) as tracked:
         # 3 learn
         tune = (cfg.tune.customers, cfg.tune.seed)
