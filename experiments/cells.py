@@ -162,7 +162,7 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
             done = training.train(agent, shop, steps=cell.steps, tune=TUNE, report=note, with_curve=cell.arm.curve)
         spent = time.process_time() - clock - done.curve_processor_seconds
         agent.save(cell.policy)
-        steps = int(agent.budget(cell.steps))
+        steps = int(agent.budget(cell.steps)) if agent.learning_curve else 0  # some have nothing to learn
         dump_json(cell.policy / TRAINING, {"steps": steps, "processor_seconds": round(spent, 2), "curve": done.curve})
     arrays: dict[str, np.ndarray] = {}
     for evaluation in cell.arm.evaluations:

@@ -72,7 +72,7 @@ def gathered(results: Results, settings: Settings) -> Gathered:
 
     from experiments.cells import EVALUATION_SEED
     from sim.compare.gather import Gathered
-    from sim.evaluation.customers import traits
+    from sim.evaluation.customers import EMOTIONS, traits
     from sim.shop.scenarios import load_shop
 
     totals = {arm: by_evaluation["sampled"] for arm, by_evaluation in results.totals.items()}
@@ -86,8 +86,6 @@ def gathered(results: Results, settings: Settings) -> Gathered:
         for arm, trainings in results.trainings.items()
     }
     who = traits(load_shop((*settings.shop, *CAMERA)), results.customers, EVALUATION_SEED)
-    from perception.features import EMOTIONS
-
     who["emotion"] = np.array([None if e < 0 else EMOTIONS[e] for e in who["emotion"]], dtype=object)
     return Gathered(totals, seeds, who, {arm: found for arm, found in curves.items() if found}, [], [])
 

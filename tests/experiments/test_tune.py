@@ -125,7 +125,7 @@ def test_a_trial_below_the_median_of_five_others_is_cut_short_after_the_warm_up(
 def test_settings_that_do_not_go_together_cost_one_trial_and_not_the_search(tmp_path, monkeypatch, capsys):
     from sim import training
 
-    class Refused(ValueError):
+    class RefusedError(ValueError):
         exit_code = 2
 
     real, calls = training.train, []
@@ -133,7 +133,7 @@ def test_settings_that_do_not_go_together_cost_one_trial_and_not_the_search(tmp_
     def train(*arguments, **named):
         calls.append(1)
         if len(calls) == 1:
-            raise Refused("batch_size 7 must divide 16")
+            raise RefusedError("batch_size 7 must divide 16")
         return real(*arguments, **named)
 
     monkeypatch.setattr(training, "train", train)
