@@ -51,12 +51,15 @@ def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -
     from sim.envs import spaces
 
     check_target("agent", config.get("_target_"), trusted)
-    return instantiate(config)(
+    agent = instantiate(config)(
         observation_space=spaces.observation_space(shop),
         action_space=spaces.action_space(shop),
         layout=shop.layout,
         seed=seed,
     )
+    if isinstance(shop, Shop) and getattr(agent, "home", None) == {}:
+        agent.home = {"env": shop.name, "labels": list(shop.catalog.names)}  # saved with it, and compared when loaded
+    return agent
 
 
 def check_agents(configs: list[DictConfig], env: Any, catalog: str, trusted: list[str]) -> None:

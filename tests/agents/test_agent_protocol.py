@@ -234,6 +234,33 @@ def test_another_layout_of_the_same_size_is_refused_with_the_part_that_moved(tmp
         agent.load(tmp_path)
 
 
+def at_home(env, *labels):
+    agent = build(LinUCB, HintEnv())
+    agent.home = {"env": env, "labels": list(labels)}
+    return agent
+
+
+def test_a_policy_of_another_catalog_of_the_same_size_is_refused_with_the_label_that_differs(tmp_path):
+    saved = trained(LinUCB)
+    saved.home = {"env": "shop", "labels": ["tea", "book", "pen", "cup"]}
+    saved.save(tmp_path)
+    with pytest.raises(ShapeMismatchError, match="action 3 pushes 'pen', here it would push 'candle'"):
+        at_home("shop", "tea", "book", "candle", "cup").load(tmp_path)
+    assert agents.load_agent(tmp_path).home == saved.home
+
+
+def test_a_policy_of_another_environment_acts_with_a_warning_that_says_so(tmp_path, caplog):
+    saved = trained(LinUCB)
+    saved.home = {"env": "drift", "labels": ["tea", "book", "pen", "cup"]}
+    saved.save(tmp_path)
+    at_home("drift", "tea", "book", "pen", "cup").load(tmp_path)
+    assert not caplog.records
+    at_home("shop", "tea", "book", "pen", "cup").load(tmp_path)
+    assert "was trained in env=drift and is now in env=shop" in caplog.text
+    build(LinUCB, HintEnv()).load(tmp_path)             # whoever does not say where it is, is not warned
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize("damage, words", [
     (lambda folder: (folder / "agent.json").unlink(), "agent.json is missing"),
     (lambda folder: (folder / "agent.json").write_text("{"), "cannot be read as JSON"),
