@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
 
 from experiments import tune
 from experiments.search_space import SEARCH, Range, read_space, searchable
-from sim.config import ConfigError
+from sim.config import ROOT, ConfigError
 from sim.training import agent_config
 
 optuna = pytest.importorskip("optuna")
@@ -140,3 +145,36 @@ def test_settings_that_do_not_go_together_cost_one_trial_and_not_the_search(tmp_
     assert tune.main([*TINY, "trials=1", f"out={tmp_path}"]) == 0
     said = capsys.readouterr()
     assert "trial 0 failed: batch_size 7 must divide 16" in said.err and "1 complete, 1 fail" in said.out
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_search_killed_in_a_trial_buries_it_and_goes_on(tmp_path):
+    command = [sys.executable, "-m", "experiments.tune", "agent=linucb", "steps=50_000_000", "customers=50", "tracking=none",
+               "trials=1", f"out={tmp_path}"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    given = settings(tmp_path)
+    long = dataclasses.replace(space(), steps=50_000_000)
+    try:
+        for _ in range(600):
+            time.sleep(0.2)
+            assert process.poll() is None, "it ended before it was killed"
+            if (tmp_path / "tune.db").exists() and running(tmp_path / "tune.db"):
+                break
+        time.sleep(1.0)
+    finally:
+        process.kill()
+        process.wait()
+    time.sleep(2.5)
+    study = tune.open_study(given, long, heartbeat=1, grace=2)
+    assert [t.state for t in study.trials] == [optuna.trial.TrialState.FAIL]
+    study.optimize(lambda trial: long.suggest(trial)["alpha"], n_trials=1)
+    assert study.trials[1].state == optuna.trial.TrialState.COMPLETE
+
+
+def running(path):
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            return db.execute("select count(*) from trials where state = 'RUNNING'").fetchone()[0]
+    except sqlite3.OperationalError:            # not yet made
+        return 0
