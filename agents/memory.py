@@ -46,7 +46,7 @@ class RememberingAgent(Agent):
         As the other class.
     """
 
-    def __init__(self, *, memory: str = "recognised", **runtime: Any) -> None:
+    def __init__(self, *, memory: str = "visit", **runtime: Any) -> None:
         super().__init__(**runtime)
         if memory not in SPANS:
             raise AgentConfigError(f"agent {self.name}: memory must be one of {', '.join(SPANS)}, got {memory!r}.")

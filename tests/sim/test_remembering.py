@@ -26,7 +26,7 @@ def policy(shop):
     env = ProductPushVectorEnv(16, shop)
     agent = RecurrentPPOAgent(
         observation_space=spaces.observation_space(shop), action_space=spaces.action_space(shop), layout=shop.layout, seed=0,
-        lstm_units=4, net_arch=(), n_steps=8, batch_size=128, n_epochs=1,
+        memory="recognised", lstm_units=4, net_arch=(), n_steps=8, batch_size=128, n_epochs=1,
     )  # fmt: skip
     agent.learn(env, steps=128)
     lstm = agent.actor_
