@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp, log
 
 
 @inlined
@@ -28,13 +29,25 @@ def clip(x, low, high):
 @inlined
 def feel(p, customer, label, item, clicked, bought):
     """Outcome of a push: updates expectation and mood in place, returns the surprise."""
+    return feel_biased(p, customer, label, item, clicked, bought, bias_of(p, customer.mood))
+
+
+@inlined
+def bias_of(p, mood):
+    """b^m, by which mood biases reward."""
+    return exp(mood * log(p.mood_bias))
+
+
+@inlined
+def feel_biased(p, customer, label, item, clicked, bought, bias):
+    """As `feel`, where `bias_of` the mood is known."""
     if bought:
         outcome = item.care + p.outcome_buy
     elif clicked:
         outcome = item.care + p.outcome_click
     else:
         outcome = item.care - p.annoyance * 0.5 * (1.0 - label.relevance)
-    surprise = outcome * p.mood_bias**customer.mood - customer.expectation
+    surprise = outcome * bias - customer.expectation
     customer.expectation += p.expectation_rate * surprise
     customer.mood = clip(customer.mood + p.mood_rate * (surprise - customer.mood), -1.0, 1.0)
     return surprise
@@ -43,14 +56,34 @@ def feel(p, customer, label, item, clicked, bought):
 @inlined
 def drift(p, customer, surprise, gap, z_valence, z_arousal):
     """Core affect and mood over `gap` days (0 within a visit), after a push with `surprise` (0 without)."""
+    q = inertia(p, gap)
+    wander(p, customer, surprise, q, affect_noise(p, q), mood_left(p, gap), z_valence, z_arousal)
+
+
+@inlined
+def inertia(p, days):
+    """q: the share of core affect's distance from home that is left after some days; 1 within a visit."""
+    return exp(-p.affect_rate * days)
+
+
+@inlined
+def affect_noise(p, q):
+    """Deviation of what chance adds to core affect meanwhile; 0 within a visit."""
+    return p.affect_deviation * math.sqrt(1.0 - q * q)
+
+
+@inlined
+def mood_left(p, days):
+    """Share of mood that is left after some days."""
+    return exp(-days / p.mood_days)
+
+
+@inlined
+def wander(p, customer, surprise, q, noise, left, z_valence, z_arousal):
+    """As `drift`, where `inertia` q, `affect_noise` and `mood_left` of the gap are known."""
     home = clip(customer.home_valence + p.mood_pull * customer.mood, -1.0, 1.0)
-    if gap > 0:
-        q = math.exp(-p.affect_rate * gap)
-        noise = p.affect_deviation * math.sqrt(1.0 - q * q)
-        valence = home + q * (customer.valence - home) + noise * z_valence
-        arousal = q * customer.arousal + noise * z_arousal
-        customer.mood *= math.exp(-gap / p.mood_days)
-    else:
-        valence, arousal = customer.valence, customer.arousal
+    valence = customer.valence + (1.0 - q) * (home - customer.valence) + noise * z_valence
+    arousal = q * customer.arousal + noise * z_arousal
+    customer.mood *= left
     customer.valence = clip(valence + p.valence_jump * surprise, -1.0, 1.0)
     customer.arousal = clip(arousal + p.arousal_jump * abs(surprise), -1.0, 1.0)

@@ -31,9 +31,10 @@ def allowed_actions(world, lives, i, seed):
         or customer.visit_pushes >= p.cap_pushes_per_visit
         or is_quiet(p, customer.hour)
     )
-    lives.action_mask[i, 0] = True
-    for k in range(1, lives.action_mask.shape[1]):
-        lives.action_mask[i, k] = not closed
+    if not lives.action_mask[i, 0] or lives.action_mask[i, 1] == closed or p.out_of_stock_probability > 0.0:
+        lives.action_mask[i, 0] = True
+        for k in range(1, lives.action_mask.shape[1]):
+            lives.action_mask[i, k] = not closed
     if p.out_of_stock_probability > 0.0 and not closed:
         for k in range(1, lives.action_mask.shape[1]):
             u = uniforms(seed, 0, k, customer.day, STOCK)[0]

@@ -15,13 +15,12 @@ Each channel (emotion, identity, mask) is switched by itself, at the same observ
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.elementary import exp
 from sim.shop.parameters import CHANNELS
-from sim.shop.random_streams import CAMERA, CHANNEL, uniforms
+from sim.shop.random_streams import CHANNEL, uniforms
 from sim.shop.types import OTHER, SELF, UNKNOWN
 
 PERCEIVED, ORACLE, BLIND, NOISY = CHANNELS.values()
@@ -31,6 +30,7 @@ _ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
 CENTRES = np.vstack(
     [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
 )  # (7, 2) valence, arousal
+_CENTRES = tuple((float(v), float(a)) for v, a in CENTRES)  # numbers in the code, not in memory
 NEUTRAL = 6
 NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect
 FEATURES = 11  # emotion (7), mask, face, known, similarity
@@ -39,8 +39,8 @@ FEATURES = 11  # emotion (7), mask, face, known, similarity
 @inlined
 def expression_weight(p, valence, arousal, j):
     """exp(-|x - c_j|^2 / 2 h^2), not normalised."""
-    dv, da = valence - CENTRES[j, 0], arousal - CENTRES[j, 1]
-    return math.exp(-0.5 * (dv * dv + da * da) / (p.expression_width * p.expression_width))
+    dv, da = valence - _CENTRES[j][0], arousal - _CENTRES[j][1]
+    return exp((-0.5 / (p.expression_width * p.expression_width)) * (dv * dv + da * da))
 
 
 @inlined
@@ -49,13 +49,13 @@ def draw_expression(p, valence, arousal, u):
     w0, w1 = expression_weight(p, valence, arousal, 0), expression_weight(p, valence, arousal, 1)
     w2, w3 = expression_weight(p, valence, arousal, 2), expression_weight(p, valence, arousal, 3)
     w4, w5 = expression_weight(p, valence, arousal, 4), expression_weight(p, valence, arousal, 5)
-    w6 = expression_weight(p, valence, arousal, 6)
-    threshold = u * (w0 + w1 + w2 + w3 + w4 + w5 + w6)
-    for j, weight in enumerate((w0, w1, w2, w3, w4, w5)):
-        if threshold < weight:
-            return j
-        threshold -= weight
-    return NEUTRAL
+    below1, below2, below3 = w0 + w1, w0 + w1 + w2, w0 + w1 + w2 + w3
+    below4, below5 = below3 + w4, below3 + w4 + w5
+    threshold = u * (below5 + expression_weight(p, valence, arousal, 6))
+    return (
+        int(threshold >= w0) + int(threshold >= below1) + int(threshold >= below2)
+        + int(threshold >= below3) + int(threshold >= below4) + int(threshold >= below5)
+    )  # fmt: skip
 
 
 @compiled
@@ -69,13 +69,11 @@ def expression_probabilities(params, valence, arousal):
 
 
 @woven
-def take_picture(world, lives, i, seed, split):
-    """Choose the picture of this visit, in place."""
-    p, customer = world.params[0], lives.customers[i]
-    u_expression, u_mask, u_image, u_hour = uniforms(seed, split, customer.id, customer.visit, CAMERA)
+def take_picture(world, lives, i, expression, u_mask, u_image, u_hour):
+    """Choose the picture of this visit, with this expression, by uniforms of the stream CAMERA, in place."""
+    customer = lives.customers[i]
     person = customer.person
     masked = 1 if (u_mask < customer.mask_habit and world.masked_images[person]) else 0
-    expression = draw_expression(p, customer.valence, customer.arousal, u_expression)
     start, size = world.cell_start[person, masked, expression], world.cell_size[person, masked, expression]
     chosen = start + size - 1
     for c in range(start, start + size):
@@ -97,9 +95,11 @@ def shown(channel, noise, u):
 @woven
 def perceive(world, lives, i, seed, split):
     """Write the camera's features (11,) of this visit's picture, and whom it takes the customer for, in place."""
-    p, customer, out = world.params[0], lives.customers[i], lives.observation[i]
+    p, customer, out = world.params[0], lives.customers[i], lives.picture[i]
     image, face = customer.image, world.has_face[customer.image]
-    u_emotion, u_identity, u_mask, u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
+    u_emotion = u_identity = u_mask = 0.0
+    if p.emotion_channel == NOISY or p.identity_channel == NOISY or p.mask_channel == NOISY:
+        u_emotion, u_identity, u_mask, _ = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
     emotion = shown(p.emotion_channel, p.camera_noise, u_emotion)
     identity = shown(p.identity_channel, p.camera_noise, u_identity)
     mask = shown(p.mask_channel, p.camera_noise, u_mask)
@@ -132,4 +132,5 @@ def perceive(world, lives, i, seed, split):
         if customer.recognised != UNKNOWN:
             out[9], out[10] = 1.0, world.similarity[customer.enrolled, image]
         if customer.recognised == OTHER:
+            u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)[3]
             customer.typical = min(int(u_stranger * len(world.typical)), len(world.typical) - 1)

@@ -12,19 +12,27 @@ The size of eta_v + psi_2 is set by the impulse-buying meta-analysis of Santini 
 
 from __future__ import annotations
 
+import math
+
 from sim.shop.compiled import inlined
 from sim.shop.logistic import sigmoid as sigmoid
-from sim.shop.organic import squash
+from sim.shop.organic import squash_logit
 
 
 @inlined
 def click_probability(p, customer, label, item):
     """P(click) of one pushed label."""
+    return sigmoid(click_logit(p, customer, label, item))
+
+
+@inlined
+def click_logit(p, customer, label, item):
+    """logit P(click) of one pushed label."""
     if p.organic > 0.0:
-        return squash(label.relevance + item.appeal)
+        return squash_logit(label.relevance + item.appeal)
     n = min(label.exposures / 10.0, 3.0)  # the curve is fitted to at most some 30 exposures
     v, a = p.emotion_scale * customer.valence, p.emotion_scale * customer.arousal
-    return sigmoid(
+    return (
         p.click_intercept
         + item.appeal
         + p.taste_weight * label.relevance
@@ -42,9 +50,15 @@ def click_probability(p, customer, label, item):
 @inlined
 def purchase_probability(p, customer, label, item):
     """P(buy | click) of one pushed label; zero beyond the budget."""
+    return sigmoid(purchase_logit(p, customer, label, item))
+
+
+@inlined
+def purchase_logit(p, customer, label, item):
+    """logit P(buy | click) of one pushed label; minus infinity beyond the budget."""
     if item.price > customer.budget:
-        return 0.0
-    return sigmoid(
+        return -math.inf
+    return (
         p.buy_intercept
         + p.buy_taste_weight * label.relevance
         + p.buy_valence_weight * p.emotion_scale * customer.valence

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
 
 
 def cache_root() -> Path:
@@ -74,8 +74,8 @@ def compiled(function: Any) -> Any:
 
 
 def inlined(function: Any) -> Any:
-    """For small equations that are only ever called from compiled code."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    """For small equations: written into whoever calls them, so that a loop over customers can do several at once."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
 
 
 def aside(function: Any) -> Any:
@@ -108,6 +108,25 @@ def _borrow(_context: Any, array: Any) -> Any:
 
 
 borrow: Any = _borrow
+
+
+def stack_floats(size: int) -> Any:
+    """A function for compiled code that gives room for `size` float64 on the stack of its caller, uninitialised."""
+
+    @intrinsic
+    def allocate(_context: Any) -> Any:
+        kind = numba.types.Array(numba.float64, 1, "C")
+
+        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+            memory = cgutils.alloca_once(builder, context.get_value_type(numba.float64), size)
+            array, number = make_array(kind)(context, builder), context.get_constant(numba.intp, 8)
+            shape = [context.get_constant(numba.intp, size)]
+            populate_array(array, data=memory, shape=shape, strides=[number], itemsize=number, meminfo=None)
+            return array._getvalue()
+
+        return kind(), generate
+
+    return allocate
 
 
 _announced = False

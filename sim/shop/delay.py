@@ -10,12 +10,11 @@ and the news of it (`sim.shop.settlement`).  `delay_days` 0 switches the mechani
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp, log
 
 
 @inlined
 def purchase_delay(p, customer, u):
     """Days from the click-through to the payment; `u` uniform in (0, 1)."""
-    return -math.log(u) * p.delay_days * math.exp(-p.delay_valence_weight * customer.valence)
+    return -log(u) * p.delay_days * exp(-p.delay_valence_weight * customer.valence)

@@ -6,42 +6,82 @@ interaction.  Each sentence of it is a module of this package, which holds the e
 
 from __future__ import annotations
 
-from sim.shop.affect import drift, feel
+import math
+
+from sim.shop.affect import bias_of, feel_biased, wander
 from sim.shop.availability import allowed_actions
+from sim.shop.bench import (
+    ACTION,
+    AROUSAL,
+    BIAS,
+    BLOCK,
+    BUY,
+    CLICK,
+    CLICKED,
+    DAYS,
+    DELAY,
+    EXPRESSION,
+    FACE,
+    FIRST,
+    HOUR,
+    IMAGE,
+    LEAVE,
+    MASK,
+    OPTED_OUT,
+    P_BUY,
+    P_CLICK,
+    P_LEAVE,
+    PATIENCE,
+    RECEIVED,
+    SECOND,
+    STAY,
+    SURPRISE,
+    VALENCE,
+    VISITS,
+    Z_AROUSAL,
+    Z_VALENCE,
+    new_bench,
+)
 from sim.shop.budget import earn, spend
-from sim.shop.camera import perceive, take_picture
-from sim.shop.choice import click_probability, purchase_probability
-from sim.shop.compiled import compiled, inlined, woven
+from sim.shop.camera import draw_expression, perceive, take_picture
+from sim.shop.choice import click_logit, purchase_logit
+from sim.shop.compiled import aside, compiled, inlined, woven
 from sim.shop.delay import purchase_delay
-from sim.shop.fatigue import opt_out_probability, recover, tire
+from sim.shop.fading import fade
+from sim.shop.fatigue import opt_out_logit, rest, tire
+from sim.shop.logistic import sigmoid
 from sim.shop.long_term import consume
-from sim.shop.observation import observe_own_record, observe_record
+from sim.shop.luck import draw_luck
+from sim.shop.observation import observe_own_record, observe_picture, observe_record
 from sim.shop.organic import next_session
 from sim.shop.population import draw_traits
-from sim.shop.random_streams import PURCHASE, RESPONSE, RETURN, normals, uniforms
+from sim.shop.random_streams import CAMERA, PURCHASE, uniforms
 from sim.shop.refunds import refund_probability, refund_wait
-from sim.shop.returning import next_gap
+from sim.shop.returning import days_away, return_logit, stays
 from sim.shop.reward import affect_term, settle
-from sim.shop.satiation import rebound, satiate
+from sim.shop.satiation import satiate, wait_out
 from sim.shop.settlement import await_money, settle_due
 from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
 from sim.shop.types import SELF, borrow_lives, borrow_world
-from sim.shop.variants import has_affect, keeps_till, open_variant
+from sim.shop.variants import has_affect, is_variant, keeps_till, open_variant
 
 
 @woven
-def arrive(world, lives, i, seed, split):
+def arrive(world, lives, i, seed, split, expression, u_mask, u_image, u_hour):
     """A visit begins: a picture is taken and perceived."""
-    take_picture(world, lives, i, seed, split)
+    take_picture(world, lives, i, expression, u_mask, u_image, u_hour)
     perceive(world, lives, i, seed, split)
-    greet(lives, i, len(world.catalog))
+    customer = lives.customers[i]
+    _, _, _, _, _, _, left = fade(world, customer.day - customer.last_seen)
+    greet(lives, i, len(world.catalog), left)
 
 
 @woven
 def observe(world, lives, i, seed):
     """Fill observation and action mask of the coming opportunity."""
+    observe_picture(lives, i)
     if world.params[0].twin > 0.0:
         show_state(lives, i)
     elif keeps_till(world.params[0]):
@@ -51,14 +91,18 @@ def observe(world, lives, i, seed):
     allowed_actions(world, lives, i, seed)
 
 
-@woven
+@aside
 def begin(world, lives, i, seed, split, identifier):
     """A new customer steps up in row `i`."""
+    world, lives = borrow_world(world), borrow_lives(lives)
     lives.customers[i].id = identifier
     draw_traits(world, lives, i, seed, split)
     open_record(lives, i, len(world.catalog))
-    open_variant(world, lives, i, seed, split)
-    arrive(world, lives, i, seed, split)
+    if is_variant(world.params[0]):
+        open_variant(world, lives, i, seed, split)
+    u_expression, u_mask, u_image, u_hour = uniforms(seed, split, identifier, 0, CAMERA)
+    expression = draw_expression(world.params[0], lives.customers[i].valence, lives.customers[i].arousal, u_expression)
+    arrive(world, lives, i, seed, split, expression, u_mask, u_image, u_hour)
     observe(world, lives, i, seed)
 
 
@@ -73,47 +117,72 @@ def note_truth(customer, event, requested, action):
     event.price_sensitivity = customer.price_sensitivity
 
 
-@woven
-def step(world, lives, i, seed, split, requested):
-    """One opportunity of the customer in row `i`; `requested` 0 holds back, k pushes label k."""
-    p, customer = world.params[0], lives.customers[i]
-    event = lives.events[min(i, lives.events.shape[0] - 1)]  # one row for all where nobody reads the events
-    action = requested if lives.action_mask[i, requested] else 0
-    note_truth(customer, event, requested, action)
+@inlined
+def is_logged(lives):
+    """Is there an event per customer; else one row serves all, and nobody reads it."""
+    return len(lives.events) == len(lives.customers)
 
-    u_click, u_buy, u_leave, _ = uniforms(seed, split, customer.id, customer.opportunity, RESPONSE)
-    u_stay, u_gap, u_a, u_b = uniforms(seed, split, customer.id, customer.opportunity, RETURN)
-    pushed, clicked, bought, opted_out, surprise, price = action > 0, False, False, False, 0.0, 0.0
-    returned, delay, wait = False, 0.0, 0.0
-    item = world.catalog[max(action - 1, 0)]
+
+@woven
+def decide(world, lives, i, requested, bench, b):
+    """What is pushed, and how the customer is inclined towards it; `requested` 0 holds back, k pushes label k."""
+    p, customer = world.params[0], lives.customers[i]
+    action = requested if lives.action_mask[i, requested] else 0
+    if is_logged(lives):
+        note_truth(customer, lives.events[i], requested, action)
+    bench[ACTION + b], bench[BIAS + b] = action, customer.mood
+    bench[P_CLICK + b] = bench[P_BUY + b] = bench[P_LEAVE + b] = -math.inf  # never, where nothing is pushed
+    if action > 0:
+        label, item = lives.labels[i, action - 1], world.catalog[action - 1]
+        _, _, _, _, left, _, _ = fade(world, customer.day - label.satiation_day)
+        wait_out(label, customer.day, left)
+        bench[P_CLICK + b] = click_logit(p, customer, label, item)
+        bench[P_BUY + b] = purchase_logit(p, customer, label, item)
+        bench[P_LEAVE + b] = opt_out_logit(p, customer, item)
+
+
+@woven
+def weigh(p, number, bench):
+    """From logits to probabilities, and from mood to its bias, for `number` customers."""
+    for b in range(number):
+        bench[P_CLICK + b] = sigmoid(bench[P_CLICK + b])
+    for b in range(number):
+        bench[P_BUY + b] = sigmoid(bench[P_BUY + b])
+    for b in range(number):
+        bench[P_LEAVE + b] = sigmoid(bench[P_LEAVE + b])
+    for b in range(number):
+        bench[BIAS + b] = bias_of(p, bench[BIAS + b])
+
+
+@woven
+def respond(world, lives, i, seed, split, bench, b):
+    """Click, purchase, opt-out; what they are worth, feel like and leave in the till's record."""
+    p, customer, action = world.params[0], lives.customers[i], int(bench[ACTION + b])
+    logged = is_logged(lives)
+    event, item, pushed = lives.events[i if logged else 0], world.catalog[max(action - 1, 0)], action > 0
+    clicked, opted_out = bench[CLICK + b] < bench[P_CLICK + b], bench[LEAVE + b] < bench[P_LEAVE + b]
+    bought = clicked and bench[BUY + b] < bench[P_BUY + b]
+    surprise, price, returned, delay, wait = 0.0, item.price if bought else 0.0, False, 0.0, 0.0
+    if logged:
+        event.click_probability, event.purchase_probability = bench[P_CLICK + b], bench[P_BUY + b]
+        event.opt_out_probability = bench[P_LEAVE + b]
+        event.relevance = event.satiation = 0.0
     if pushed:
         label = lives.labels[i, action - 1]
-        rebound(p, label, customer.day)
-        event.click_probability = click_probability(p, customer, label, item)
-        event.purchase_probability = purchase_probability(p, customer, label, item)
-        event.opt_out_probability = opt_out_probability(p, customer, item)
-        event.relevance, event.satiation = label.relevance, label.satiation
-        clicked = u_click < event.click_probability
-        bought = clicked and u_buy < event.purchase_probability
-        opted_out = u_leave < event.opt_out_probability
-        price = item.price if bought else 0.0
+        if logged:
+            event.relevance, event.satiation = label.relevance, label.satiation
         if bought and (p.delay_days > 0.0 or p.refunds > 0.0):
             u_delay, u_back, u_wait, _ = uniforms(seed, split, customer.id, customer.opportunity, PURCHASE)
             delay, wait = purchase_delay(p, customer, u_delay), refund_wait(p, u_wait)
             returned = u_back < refund_probability(p, customer, label)
         if has_affect(p):
-            surprise = feel(p, customer, label, item, clicked, bought)
+            surprise = feel_biased(p, customer, label, item, clicked, bought, bench[BIAS + b])
             tire(p, customer, label, item)
         if keeps_till(p):  # elsewhere `exposures` counts what the variant says
             satiate(label)
         spend(customer, p.budget_enforced * price)
         customer.visit_pushes += 1
         customer.cap_pushes += 1
-    else:
-        event.click_probability = event.purchase_probability = event.opt_out_probability = 0.0
-        event.relevance = event.satiation = 0.0
-    event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
-    event.price, event.delay, event.returned = price, delay, returned
     engagement = consume(p, lives, i, seed, split, action) if p.long_term > 0.0 else 1.0
     received = settle(p, event, item, pushed, clicked, bought, opted_out, returned, engagement)
     known = customer.recognised == SELF and keeps_till(p)
@@ -129,37 +198,91 @@ def step(world, lives, i, seed, split, requested):
 
     if drifts(p):
         drift_taste(world, lives, i, seed, split, action, clicked)
+    if logged:
+        event.clicked, event.bought, event.opted_out = clicked, bought, opted_out
+        event.price, event.delay, event.returned = price, delay, returned
+    bench[CLICKED + b], bench[OPTED_OUT + b], bench[SURPRISE + b] = clicked, opted_out, surprise
+    bench[RECEIVED + b], bench[DELAY + b], bench[DAYS + b] = received, delay, return_logit(p, customer)
 
-    gap = (
-        next_session(world, lives, i, seed, split, clicked) if p.organic > 0.0 else next_gap(p, customer, u_stay, u_gap)
-    )
+
+@woven
+def wait_for_return(number, bench):
+    """From the logit of coming back to the days away, for `number` customers, of whom some will stay."""
+    for b in range(number):
+        bench[DAYS + b] = days_away(bench[DAYS + b], bench[PATIENCE + b])
+
+
+@woven
+def pass_time(world, lives, i, seed, split, bench, b):
+    """The time until the next opportunity: affect wanders, fatigue rests, money falls due, and the episode may end."""
+    p, customer, logged = world.params[0], lives.customers[i], is_logged(lives)
+    event, action = lives.events[i if logged else 0], int(bench[ACTION + b])
+    if p.organic > 0.0:
+        gap = next_session(world, lives, i, seed, split, bench[CLICKED + b] > 0.0)
+    else:
+        gap = 0 if stays(p, customer, bench[STAY + b]) else int(bench[DAYS + b])
+    inertia, noise, mood, fatigue, _, memory, _ = fade(world, gap)
     if p.twin > 0.0:
-        move(p, customer, item.care, pushed, u_a, u_b)
+        move(p, customer, world.catalog[max(action - 1, 0)].care, action > 0, bench[FIRST + b], bench[SECOND + b])
     elif has_affect(p):
-        z_valence, z_arousal = normals(u_a, u_b) if gap > 0 else (0.0, 0.0)
-        drift(p, customer, surprise, gap, z_valence, z_arousal)
-        recover(p, customer, gap)
-    received += affect_term(p, customer, event)
+        wander(p, customer, bench[SURPRISE + b], inertia, noise, mood, bench[Z_VALENCE + b], bench[Z_AROUSAL + b])
+        rest(customer, fatigue)
+    received = bench[RECEIVED + b] + affect_term(p, customer, event)
     customer.opportunity += 1
     customer.day += gap
-    event.gap, event.lapsed = gap, gap > p.lapse_days
-    terminated = opted_out or gap > p.lapse_days
+    lapsed = gap > p.lapse_days
+    terminated = bench[OPTED_OUT + b] > 0.0 or lapsed
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
-    event.pending = delay > gap and not (terminated or truncated)
     if customer.awaited > 0:
         received += settle_due(p, lives, i, terminated or truncated)
-    lives.reward[i] = event.received = received
+    lives.reward[i], lives.terminated[i], lives.truncated[i] = received, terminated, truncated
+    if logged:
+        event.gap, event.lapsed, event.received = gap, lapsed, received
+        event.pending = bench[DELAY + b] > gap and not (terminated or truncated)
+        event.terminated, event.truncated = terminated, truncated
     if gap > 0:
         earn(customer, gap)
-        age_record(lives, i, len(world.catalog), gap)
+        age_record(lives, i, len(world.catalog), memory)
         customer.visit += 1
         customer.visit_opportunity = customer.visit_pushes = 0
-        arrive(world, lives, i, seed, split)
     else:
         customer.visit_opportunity += 1
-    event.terminated, event.truncated = terminated, truncated
-    lives.terminated[i], lives.truncated[i] = terminated, truncated
-    observe(world, lives, i, seed)
+    bench[VISITS + b], bench[VALENCE + b], bench[AROUSAL + b] = gap > 0, customer.valence, customer.arousal
+
+
+@woven
+def express(p, number, bench):
+    """The expression that core affect would show on a picture now, for `number` customers."""
+    for b in range(number):
+        bench[FACE + b] = draw_expression(p, bench[VALENCE + b], bench[AROUSAL + b], bench[EXPRESSION + b])
+
+
+@woven
+def step(world, lives, start, stop, seed, split, actions, bench):
+    """One opportunity of the customers in rows start, ..., stop - 1, at most a block of them; actions (N,).
+
+    Five acts, each played for the whole block before the next (`sim.shop.bench` says why); a customer who is done sits out.
+    """
+    p, number, customers = world.params[0], stop - start, lives.customers
+    draw_luck(lives, start, stop, seed, split, bench)
+    for i in range(start, stop):
+        if not customers[i].done:
+            decide(world, lives, i, actions[i], bench, i - start)
+    weigh(p, number, bench)
+    for i in range(start, stop):
+        if not customers[i].done:
+            respond(world, lives, i, seed, split, bench, i - start)
+    wait_for_return(number, bench)
+    for i in range(start, stop):
+        if not customers[i].done:
+            pass_time(world, lives, i, seed, split, bench, i - start)
+    express(p, number, bench)
+    for i in range(start, stop):
+        if not customers[i].done:
+            b = i - start
+            if bench[VISITS + b] > 0.0:
+                arrive(world, lives, i, seed, split, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
+            observe(world, lives, i, seed)
 
 
 @compiled
@@ -177,18 +300,19 @@ def advance(world, lives, seed, split, actions, stride):
     With `stride` > 0 a row whose episode ended starts its next customer at once (id + stride), and its last observation is
     kept in `final_observation`.  With 0 it is marked done and stays as it is; later calls pass it over with reward 0.
     """
-    world, lives = borrow_world(world), borrow_lives(lives)
-    for i in range(len(actions)):
-        if lives.customers[i].done:
-            lives.reward[i] = 0.0
-            continue
-        step(world, lives, i, seed, split, actions[i])
-        if lives.terminated[i] or lives.truncated[i]:
-            if stride > 0:
-                lives.final_observation[i, :] = lives.observation[i, :]
-                begin(world, lives, i, seed, split, lives.customers[i].id + stride)
-            else:
-                lives.customers[i].done = 1
+    world, lives, bench = borrow_world(world), borrow_lives(lives), new_bench()
+    for start in range(0, len(actions), BLOCK):
+        stop = min(start + BLOCK, len(actions))
+        step(world, lives, start, stop, seed, split, actions, bench)
+        for i in range(start, stop):
+            if lives.customers[i].done:
+                lives.reward[i] = 0.0
+            elif lives.terminated[i] or lives.truncated[i]:
+                if stride > 0:
+                    lives.final_observation[i, :] = lives.observation[i, :]
+                    begin(world, lives, i, seed, split, lives.customers[i].id + stride)
+                else:
+                    lives.customers[i].done = 1
 
 
 @compiled

@@ -9,16 +9,21 @@ arXiv 2202.08812; Gupta et al., KDD 2016; Zhao et al., KDD 2018); sizes are assu
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.choice import sigmoid
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp
 
 
 @inlined
 def opt_out_probability(p, customer, item):
     """P(opt out) on a push, before the push itself tires."""
-    return sigmoid(
+    return sigmoid(opt_out_logit(p, customer, item))
+
+
+@inlined
+def opt_out_logit(p, customer, item):
+    """logit P(opt out) on a push, before the push itself tires."""
+    return (
         p.opt_out_intercept
         + p.opt_out_fatigue_weight * customer.fatigue
         - p.opt_out_mood_weight * customer.mood
@@ -34,7 +39,18 @@ def tire(p, customer, label, item):
 
 
 @inlined
+def fatigue_left(p, days):
+    """Share of fatigue that is left after some days of rest."""
+    return exp(-days / p.fatigue_days)
+
+
+@inlined
+def rest(customer, left):
+    """As `recover`, where the share `left` of the fatigue is known."""
+    customer.fatigue *= left
+
+
+@inlined
 def recover(p, customer, gap):
     """Fatigue after `gap` days of rest, in place."""
-    if gap > 0:
-        customer.fatigue *= math.exp(-gap / p.fatigue_days)
+    rest(customer, fatigue_left(p, gap))

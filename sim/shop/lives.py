@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.shop import compiled, dynamics
+from sim.shop.camera import FEATURES
 from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
@@ -32,6 +33,7 @@ def allocate(number: int, labels: int, dimensions: int) -> Lives:
         labels=np.zeros((number, labels), LABEL),
         taste=np.zeros((number, dimensions)),
         record=np.zeros((number, record_size(labels)), np.float32),
+        picture=np.zeros((number, FEATURES), np.float32),
         observation=np.zeros((number, size), np.float32),
         action_mask=np.zeros((number, labels + 1), bool),
         final_observation=np.zeros((number, size), np.float32),
@@ -113,8 +115,13 @@ class LiveCustomers:
         self.memory = None
         return self.state.observation
 
-    def step(self, actions: np.ndarray) -> np.ndarray:
+    def step(
+        self, actions: np.ndarray, observation: np.ndarray | None = None, final_observation: np.ndarray | None = None
+    ) -> np.ndarray:
         """One opportunity of every live customer; actions (N,) int, 0 holds back. Returns the reward (N,).
+
+        `observation` and `final_observation` (N, O) float32 are written to from now on in place of the buffers so far
+        (with autoreset only: the row of a customer who is done is not written again).
 
         Raises
         ------
@@ -124,7 +131,8 @@ class LiveCustomers:
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != (self.number,):
             raise ShopError(f"actions have shape {actions.shape}; {self.number} customers need ({self.number},)")
-        if actions.min() < 0 or actions.max() > self.shop.labels:
+        low, high = (actions[0], actions[0]) if self.number == 1 else (actions.min(), actions.max())
+        if low < 0 or high > self.shop.labels:
             wrong = int(actions[(actions < 0) | (actions > self.shop.labels)][0])
             raise ShopError(f"action {wrong} is out of range; 0 holds back, 1 to {self.shop.labels} push a label")
         if self.shop.strict_mask:
@@ -135,6 +143,12 @@ class LiveCustomers:
                 raise ShopError(
                     f"label {name!r} is masked for customer {self.ids[i]} and env.strict_mask is set; use action_masks()"
                 )
+        if observation is not None and final_observation is not None:
+            new = {"observation": observation, "final_observation": final_observation}
+            self.state = self.state._replace(**new)
+            self._parts = [
+                (rows, part._replace(**{name: array[rows] for name, array in new.items()})) for rows, part in self._parts
+            ]
         if len(self._parts) == 1:
             dynamics.advance(self.world, self._parts[0][1], self.seed, self.split, actions, self.stride)
         else:  # rows do not know each other, so the bits do not depend on how many threads share them

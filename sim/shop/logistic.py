@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp
 
 
 @inlined
 def sigmoid(z):
-    return 1.0 / (1.0 + math.exp(-z))
+    return 1.0 / (1.0 + exp(-z))

@@ -30,6 +30,7 @@ import math
 import numpy as np
 
 from sim.shop.compiled import aside, inlined
+from sim.shop.elementary import exp, log1p
 from sim.shop.logistic import sigmoid
 from sim.shop.random_streams import CANDIDATES, ENGAGEMENT, normals, uniforms
 
@@ -73,7 +74,7 @@ def begin_satisfaction(p, lives, i, seed, split):
 def engagement(p, npe, clickbait, z):
     """Log-normal engagement with a label of this clickbait score; z standard normal."""
     mean = (clickbait * p.choc_mean + (1.0 - clickbait) * p.kale_mean) * sigmoid(p.sensitivity * npe)
-    return math.exp(mean + (clickbait * p.choc_deviation + (1.0 - clickbait) * p.kale_deviation) * z)
+    return exp(mean + (clickbait * p.choc_deviation + (1.0 - clickbait) * p.kale_deviation) * z)
 
 
 @inlined
@@ -99,7 +100,7 @@ def consume(p, lives, i, seed, split, action):
     if action > 0:
         clickbait = lives.labels[i, action - 1].relevance
         consumed = engagement(p, customer.mood, clickbait, z_engagement)
-        lives.record[i, overall] = math.log1p(min(consumed, SEEN_ENGAGEMENT)) / ENGAGEMENT_SCALE
+        lives.record[i, overall] = log1p(min(consumed, SEEN_ENGAGEMENT)) / ENGAGEMENT_SCALE
     customer.mood = expose(p, customer.mood, clickbait, z_exposure)
     history = lives.record[i, overall + 1]
     lives.record[i, overall + 1] = history + HISTORY_RATE * ((1.0 - 2.0 * clickbait) - history)

@@ -68,6 +68,13 @@ def check_observation(observation: np.ndarray, layout: dict[str, tuple[int, int]
 
 
 @woven
+def observe_picture(lives, i):
+    """Write the camera's features of this visit's picture, in place."""
+    for f in range(_START):
+        lives.observation[i, f] = lives.picture[i, f]
+
+
+@woven
 def observe_record(world, lives, i):
     """Write the record of whom the camera took the customer for, behind the camera's own features, in place."""
     customer = lives.customers[i]

@@ -28,6 +28,7 @@ import math
 import numpy as np
 
 from sim.shop.compiled import aside, inlined
+from sim.shop.elementary import exp, log1p
 from sim.shop.logistic import sigmoid
 from sim.shop.random_streams import CHAIN, INTEREST, VIEWS, normals, uniforms
 from sim.shop.taste import relate
@@ -54,7 +55,13 @@ def events_per_visitor(
 @inlined
 def squash(x):
     """RecoGym's ff: from the real line to a click rate between .0045 and .029."""
-    return sigmoid(5.0 * sigmoid(2.0 * sigmoid(0.3 * x) - 2.0) - 6.0)
+    return sigmoid(squash_logit(x))
+
+
+@inlined
+def squash_logit(x):
+    """The logit of `squash`."""
+    return 5.0 * sigmoid(2.0 * sigmoid(0.3 * x) - 2.0) - 6.0
 
 
 @inlined
@@ -64,10 +71,10 @@ def draw_view(labels, catalog, u):
     for k in range(len(labels)):
         top = max(top, labels[k].relevance + catalog[k].appeal)
     for k in range(len(labels)):
-        total += math.exp(labels[k].relevance + catalog[k].appeal - top)
+        total += exp(labels[k].relevance + catalog[k].appeal - top)
     threshold = u * total
     for k in range(len(labels)):
-        threshold -= math.exp(labels[k].relevance + catalog[k].appeal - top)
+        threshold -= exp(labels[k].relevance + catalog[k].appeal - top)
         if threshold < 0.0:
             return k
     return len(labels) - 1
@@ -110,7 +117,7 @@ def browse(world, lives, i, seed, split, arriving):
             break
         drift_interest(world, lives, i, seed, split, seen, p.interest_drift)
     for k in range(size):
-        lives.record[i, k] = math.log1p(labels[k].exposures) / VIEW_SCALE
+        lives.record[i, k] = log1p(labels[k].exposures) / VIEW_SCALE
         lives.record[i, size + k] = labels[k].exposures / seen
         lives.record[i, 2 * size + k] = 1.0 if k == last else 0.0
     return arriving or u_move < p.organic_to_push

@@ -14,9 +14,12 @@ from __future__ import annotations
 import math
 
 from sim.shop.affect import clip
-from sim.shop.compiled import woven
-from sim.shop.random_streams import TRAITS, normals, uniforms
+from sim.shop.compiled import stack_floats, woven
+from sim.shop.elementary import exp, log
+from sim.shop.random_streams import TRAITS, fill_normals, uniforms
 from sim.shop.taste import relate
+
+_normals = stack_floats(8)
 
 
 @woven
@@ -25,31 +28,26 @@ def draw_traits(world, lives, i, seed, split):
     p, customer = world.params[0], lives.customers[i]
     labels, taste = lives.labels[i], lives.taste[i]
     u0, u1, u2, u3 = uniforms(seed, split, customer.id, 0, TRAITS)
-    z_price, z_budget = normals(*uniforms(seed, split, customer.id, 1, TRAITS)[:2])
-    z_home, z_mood = normals(*uniforms(seed, split, customer.id, 2, TRAITS)[:2])
-    z_segment, z_valence = normals(*uniforms(seed, split, customer.id, 3, TRAITS)[:2])
-    z_arousal, _ = normals(*uniforms(seed, split, customer.id, 4, TRAITS)[:2])
+    z = _normals()
+    fill_normals(seed, split, customer.id, 1, TRAITS, z, 8)
+    z_price, z_budget, z_home, z_mood, z_segment, z_valence, z_arousal = z[0], z[1], z[2], z[3], z[4], z[5], z[6]
 
     customer.person = world.persons[min(int(u0 * len(world.persons)), len(world.persons) - 1)]
     customer.enrolled = u1 < p.enrolled_share
     customer.mask_habit = p.mask_probability_habit if u2 < p.mask_share else p.mask_probability_other
-    log_beta = math.log(max(p.price_sensitivity_median, 1e-12)) + p.price_sensitivity_deviation * z_price
-    customer.price_sensitivity = math.exp(log_beta)
+    log_beta = log(max(p.price_sensitivity_median, 1e-12)) + p.price_sensitivity_deviation * z_price
+    customer.price_sensitivity = exp(log_beta)
     customer.segment = clip(log_beta + p.segment_noise * z_segment, -10.0, 10.0)
-    customer.monthly_budget = p.budget_median * math.exp(p.budget_deviation * z_budget)
+    customer.monthly_budget = p.budget_median * exp(p.budget_deviation * z_budget)
     customer.home_valence = p.home_valence_mean + p.home_valence_deviation * z_home
 
-    dimensions = len(taste)
-    norm = 0.0
-    for d in range(0, dimensions, 2):
-        za, zb = normals(*uniforms(seed, split, customer.id, 16 + d // 2, TRAITS)[:2])
-        taste[d] = za
-        norm += za * za
-        if d + 1 < dimensions:
-            taste[d + 1] = zb
-            norm += zb * zb
-    for d in range(dimensions):
-        taste[d] /= math.sqrt(norm)
+    fill_normals(seed, split, customer.id, 16, TRAITS, taste, len(taste))
+    square = 0.0
+    for d in range(len(taste)):
+        square += taste[d] * taste[d]
+    norm = math.sqrt(square)
+    for d in range(len(taste)):
+        taste[d] /= norm
     relate(world, lives, i)
     for k in range(len(labels)):
         label = labels[k]

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from sim.shop.compiled import compiled, inlined
+from sim.shop.compiled import aside, compiled, inlined
+from sim.shop.elementary import log, sine_cosine
 
 # Customers of different splits never share a draw.
 TRAIN, EVALUATE, TUNE, TYPICAL = 0, 1, 2, 3
@@ -46,8 +47,8 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 
 @inlined
-def uniforms(seed, split, customer, moment, stream):
-    """Four uniforms in the open interval (0, 1), 32 bits each."""
+def woven_uniforms(seed, split, customer, moment, stream):
+    """As `uniforms`, for a loop over customers or moments, which then draws for several at once."""
     who = np.uint64(customer)
     a, b, c, d = philox(
         who & _LOW, who >> _SHIFT, np.uint64(moment) & _LOW, np.uint64(stream), np.uint64(seed) & _LOW, np.uint64(split)
@@ -55,11 +56,29 @@ def uniforms(seed, split, customer, moment, stream):
     return (a + 0.5) * _SCALE, (b + 0.5) * _SCALE, (c + 0.5) * _SCALE, (d + 0.5) * _SCALE
 
 
+@aside
+def uniforms(seed, split, customer, moment, stream):
+    """Four uniforms in the open interval (0, 1), 32 bits each."""
+    return woven_uniforms(seed, split, customer, moment, stream)
+
+
 @inlined
 def normals(u, v):
     """Two independent standard normals from two uniforms (Box & Muller 1958)."""
-    radius, angle = math.sqrt(-2.0 * math.log(u)), 2.0 * math.pi * v
-    return radius * math.cos(angle), radius * math.sin(angle)
+    sine, cosine = sine_cosine(v)
+    radius = math.sqrt(-2.0 * log(u))
+    return radius * cosine, radius * sine
+
+
+@inlined
+def fill_normals(seed, split, customer, moment, stream, out, number):
+    """Standard normals out[0], ..., out[number - 1], two from each moment from `moment` on, in place."""
+    for h in range(number // 2):
+        u, v, _, _ = woven_uniforms(seed, split, customer, moment + h, stream)
+        out[2 * h], out[2 * h + 1] = normals(u, v)
+    if number % 2 == 1:
+        u, v, _, _ = uniforms(seed, split, customer, moment + number // 2, stream)
+        out[number - 1] = normals(u, v)[0]
 
 
 @compiled

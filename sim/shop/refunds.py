@@ -12,10 +12,9 @@ mechanism off.
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.choice import sigmoid
 from sim.shop.compiled import inlined
+from sim.shop.elementary import log
 
 
 @inlined
@@ -31,4 +30,4 @@ def refund_probability(p, customer, label):
 @inlined
 def refund_wait(p, u):
     """Days from the payment to the return; `u` uniform in (0, 1)."""
-    return -math.log(u) * p.refund_days
+    return -log(u) * p.refund_days

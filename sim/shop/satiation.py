@@ -10,17 +10,28 @@ factor per step written as a rate per day, since opportunities are not evenly sp
 
 from __future__ import annotations
 
-import math
-
 from sim.shop.compiled import inlined
+from sim.shop.elementary import exp
+
+
+@inlined
+def satiation_left(p, days):
+    """Share of a label's satiation that is left after some days."""
+    return exp(-days / p.satiation_days)
 
 
 @inlined
 def rebound(p, label, day):
     """Bring the satiation of one label to `day`, in place."""
     if label.satiation_day != day:
-        label.satiation *= math.exp((label.satiation_day - day) / p.satiation_days)
-        label.satiation_day = day
+        wait_out(label, day, satiation_left(p, day - label.satiation_day))
+
+
+@inlined
+def wait_out(label, day, left):
+    """As `rebound`, where the share `left` of the satiation is known."""
+    label.satiation *= left
+    label.satiation_day = day
 
 
 @inlined

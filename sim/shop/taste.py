@@ -14,19 +14,24 @@ from __future__ import annotations
 
 import math
 
-from sim.shop.compiled import inlined, woven
+from sim.shop.compiled import inlined, stack_floats, woven
 from sim.shop.random_streams import TASTE, normals, uniforms
+
+_cosines = stack_floats(8)
 
 
 @woven
 def relate(world, lives, i):
     """Relevance of every label to the taste of the customer in row i, in place."""
-    labels, taste = lives.labels[i], lives.taste[i]
-    for k in range(len(labels)):
-        cosine = 0.0
+    labels, taste, cosines = lives.labels[i], lives.taste[i], _cosines()
+    for first in range(0, len(labels), 8):  # eight labels at once
+        for j in range(8):
+            cosines[j] = 0.0
         for d in range(len(taste)):
-            cosine += taste[d] * world.label_features[k, d]
-        labels[k].relevance = cosine
+            for j in range(8):
+                cosines[j] += taste[d] * world.feature_columns[d, first + j]
+        for j in range(min(8, len(labels) - first)):
+            labels[first + j].relevance = cosines[j]
 
 
 @inlined

@@ -16,11 +16,10 @@ valence), last_visit exp(-days / 5), segment (noisy price sensitivity).
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from sim.shop.compiled import woven
+from sim.shop.compiled import inlined, woven
+from sim.shop.elementary import exp, log
 
 PER_LABEL = ("log_pushes", "click_lift", "log_purchases", "recency", "affinity", "label_valence")
 OVERALL = ("recent_pushes", "visits", "spent", "valence_history", "last_visit", "segment")
@@ -40,21 +39,32 @@ def open_record(lives, i, labels):
     lives.record[i, 6 * labels + 5] = lives.customers[i].segment
 
 
+@inlined
+def memory_left(days):
+    """What is left after some days of a push in the record's recency and recent pushes."""
+    return exp(-days / MEMORY_DAYS)
+
+
+@inlined
+def visit_left(days):
+    """The record's feature `last_visit`, so many days after it."""
+    return exp(-days / VISIT_DAYS)
+
+
 @woven
-def age_record(lives, i, labels, gap):
-    """Let `gap` days pass over the record, in place."""
-    factor = np.float32(math.exp(-gap / MEMORY_DAYS))
+def age_record(lives, i, labels, left):
+    """Let days pass over the record, of whose pushes the share `left` is remembered, in place."""
+    factor = np.float32(left)
     for k in range(3 * labels, 4 * labels):
         lives.record[i, k] *= factor
     lives.record[i, 6 * labels] *= factor
 
 
 @woven
-def greet(lives, i, labels):
-    """At the start of a visit: how long ago the last booked one was."""
-    customer = lives.customers[i]
-    if customer.visits_booked > 0:
-        lives.record[i, 6 * labels + 4] = math.exp(-(customer.day - customer.last_seen) / VISIT_DAYS)
+def greet(lives, i, labels, left):
+    """At the start of a visit: how long ago the last booked one was, as `left` by `visit_left`."""
+    if lives.customers[i].visits_booked > 0:
+        lives.record[i, 6 * labels + 4] = left
 
 
 @woven
@@ -63,8 +73,8 @@ def book_purchase(lives, i, k, price):
     customer, label, size = lives.customers[i], lives.labels[i, k], lives.labels.shape[1]
     label.purchases += 1.0 if price > 0.0 else -1.0
     customer.spent_booked += price  # rounding, and a return settled just before its payment, may leave it below zero
-    lives.record[i, 2 * size + k] = math.log1p(max(label.purchases, np.float32(0.0)))
-    lives.record[i, 6 * size + 2] = math.log1p(max(customer.spent_booked, 0.0)) / 4.0
+    lives.record[i, 2 * size + k] = log(1.0 + max(label.purchases, np.float32(0.0)))
+    lives.record[i, 6 * size + 2] = log(1.0 + max(customer.spent_booked, 0.0)) / 4.0
 
 
 @woven
@@ -74,7 +84,7 @@ def book(world, lives, i, action, clicked, bought, price):
     overall = 6 * size
     if customer.visit_opportunity == 0:
         customer.visits_booked += 1
-        lives.record[i, overall + 1] = math.log1p(customer.visits_booked) / 3.0
+        lives.record[i, overall + 1] = log(1.0 + customer.visits_booked) / 3.0
         lives.record[i, overall + 3] += VALENCE_RATE * (customer.seen_valence - lives.record[i, overall + 3])
     customer.last_seen = customer.day
     if action > 0:
@@ -85,7 +95,7 @@ def book(world, lives, i, action, clicked, bought, price):
         lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
         evidence = lift * min(label.pushes, EVIDENCE_CAP)
         change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
-        lives.record[i, k] = math.log1p(label.pushes)
+        lives.record[i, k] = log(1.0 + label.pushes)
         lives.record[i, size + k] = 4.0 * lift
         lives.record[i, 3 * size + k] = 1.0
         for j in range(size):

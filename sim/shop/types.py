@@ -132,12 +132,27 @@ EVENT = np.dtype(  # what happened at one opportunity, and the hidden truth befo
 )
 
 
+FADING = np.dtype(  # what a number of days leaves of each quantity that fades; see `sim.shop.fading`
+    [
+        ("affect", np.float64),
+        ("affect_noise", np.float64),  # deviation that chance has added to core affect
+        ("mood", np.float64),
+        ("fatigue", np.float64),
+        ("satiation", np.float64),
+        ("memory", np.float64),  # of pushes, in the till's record
+        ("visit", np.float64),  # of the last visit, in the till's record
+        ("room", np.float64),  # one row is one cache line
+    ]
+)
+
+
 class World(NamedTuple):
     """What never changes while customers live; read-only for the compiled equations."""
 
     params: np.ndarray  # (1,) record of all parameters
     catalog: np.ndarray  # (K,) records
     label_features: np.ndarray  # (K, D) unit vectors
+    feature_columns: np.ndarray  # (D, K up to a multiple of 8), label_features again, padded with zeros
     label_similarity: np.ndarray  # (K, K) cosines, float32
     emotion: np.ndarray  # (I, 7) float32, perceived probabilities
     mask_probability: np.ndarray  # (I,) float32
@@ -153,6 +168,7 @@ class World(NamedTuple):
     cell_image: np.ndarray  # (C,) int32
     cell_cumulative: np.ndarray  # (C,) float64, cumulative probability within the cell
     typical: np.ndarray  # (M, R) float32, records of strangers
+    fading: np.ndarray  # (days,) FADING, what is left after so many days
 
 
 class Lives(NamedTuple):
@@ -162,6 +178,7 @@ class Lives(NamedTuple):
     labels: np.ndarray  # (N, K) LABEL
     taste: np.ndarray  # (N, D) float64 unit vectors
     record: np.ndarray  # (N, R) float32, the till's record as an agent would see it
+    picture: np.ndarray  # (N, 11) float32, the camera's features of this visit's picture
     observation: np.ndarray  # (N, O) float32
     action_mask: np.ndarray  # (N, K + 1) bool
     final_observation: np.ndarray  # (N, O) float32, valid where an episode has just ended
@@ -180,11 +197,11 @@ def borrow_world(w):
     caller in Python holds the arrays for as long as the compiled call lasts, so nothing needs counting in there.
     """
     return World(
-        borrow(w.params), borrow(w.catalog), borrow(w.label_features), borrow(w.label_similarity),
-        borrow(w.emotion), borrow(w.mask_probability), borrow(w.has_face), borrow(w.true_emotion),
+        borrow(w.params), borrow(w.catalog), borrow(w.label_features), borrow(w.feature_columns),
+        borrow(w.label_similarity), borrow(w.emotion), borrow(w.mask_probability), borrow(w.has_face), borrow(w.true_emotion),
         borrow(w.true_mask), borrow(w.recognised), borrow(w.similarity), borrow(w.persons),
         borrow(w.masked_images), borrow(w.cell_start), borrow(w.cell_size), borrow(w.cell_image),
-        borrow(w.cell_cumulative), borrow(w.typical),
+        borrow(w.cell_cumulative), borrow(w.typical), borrow(w.fading),
     )  # fmt: skip
 
 
@@ -192,7 +209,7 @@ def borrow_world(w):
 def borrow_lives(v):
     """As `borrow_world`."""
     return Lives(
-        borrow(v.customers), borrow(v.labels), borrow(v.taste), borrow(v.record), borrow(v.observation),
-        borrow(v.action_mask), borrow(v.final_observation), borrow(v.reward), borrow(v.terminated),
-        borrow(v.truncated), borrow(v.events), borrow(v.pending),
+        borrow(v.customers), borrow(v.labels), borrow(v.taste), borrow(v.record), borrow(v.picture),
+        borrow(v.observation), borrow(v.action_mask), borrow(v.final_observation), borrow(v.reward),
+        borrow(v.terminated), borrow(v.truncated), borrow(v.events), borrow(v.pending),
     )  # fmt: skip

@@ -20,6 +20,12 @@ def keeps_till(p):
 
 
 @inlined
+def is_variant(p):
+    """Is anything added to the traits and the record of a new customer."""
+    return p.long_term > 0.0 or p.organic > 0.0
+
+
+@inlined
 def has_affect(p):
     """Do affect, mood and fatigue follow the shop's own equations."""
     return p.twin == 0.0 and p.long_term == 0.0 and p.organic == 0.0

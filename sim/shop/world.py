@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.shop import camera, random_streams
 from sim.shop.catalog import Catalog
+from sim.shop.fading import fading_table
 from sim.shop.gallery import Gallery
 from sim.shop.lives import LiveCustomers
 from sim.shop.observation import check_observation, observation_size
@@ -61,6 +62,7 @@ class Shop:
             params=self.params,
             catalog=self.catalog.table,
             label_features=features,
+            feature_columns=np.pad(features.T, ((0, 0), (0, -len(features) % 8))),
             label_similarity=similarity,
             emotion=g.emotion,
             mask_probability=g.mask_probability,
@@ -76,6 +78,7 @@ class Shop:
             cell_image=cells.image,
             cell_cumulative=cells.cumulative,
             typical=typical,
+            fading=fading_table(self.params),
         )
 
     def customers(
