@@ -77,3 +77,9 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         if self._lives is None:
             raise gymnasium.error.ResetNeeded("call reset() before action_masks()")
         return spaces.slot_masks(self._lives.action_masks(), self.shop)
+
+    def visits(self) -> np.ndarray:
+        """(N, 2) bool: a visit begins; the till took the customer for the right one.  See `LiveCustomers.visits`."""
+        if self._lives is None:
+            raise gymnasium.error.ResetNeeded("call reset() before visits()")
+        return self._lives.visits()

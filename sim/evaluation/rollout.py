@@ -33,6 +33,17 @@ class Policy(Protocol):
         """Decision with `action` (N,), `propensity` (N,), `probabilities` (N, K + 1)."""
 
 
+class RememberingPolicy(Policy, Protocol):
+    """A policy with `memory_size` M numbers of memory per customer, kept for it between opportunities."""
+
+    memory_size: int
+
+    def act_with_memory(
+        self, observation: np.ndarray, action_mask: np.ndarray, uniform: np.ndarray, memory: np.ndarray, visits: np.ndarray
+    ) -> tuple[Any, np.ndarray]:
+        """Decision as of `Policy`, and the memory (N, M) afterwards; `visits` (N, 2) as of `LiveCustomers.visits`."""
+
+
 class StatePolicy(Protocol):
     """An oracle: `needs_state` is True, and it decides from the true state of the customers in some rows."""
 
@@ -59,10 +70,25 @@ def decide(policy: Policy | StatePolicy, lives: LiveCustomers, rows: np.ndarray)
         if size > 1:
             raise ShopError(f"{policy.name} knows single pushes only, and this shop shows slates; set env.slate_size=1")
         return chooser.act(lives, rows, uniform)
+    remembers = bool(getattr(policy, "memory_size", 0))
     if size > 1:
+        if remembers:
+            raise ShopError(f"{policy.name} remembers single pushes only, and this shop shows slates; set env.slate_size=1")
         slots = [policy_uniforms(lives.seed, lives.split, *moments, slot) for slot in range(size)]
         return draw_slates(lambda some, open_, u: chooser.act(observation[some], open_, u), mask, slots)
+    if remembers:
+        return _with_memory(chooser, lives, rows, observation, uniform)
     return chooser.act(observation, mask, uniform)
+
+
+def _with_memory(policy: Any, lives: LiveCustomers, rows: np.ndarray, observation: np.ndarray, uniform: np.ndarray) -> Any:
+    """Decision of a policy that remembers; its memory lies with the lives, so every opportunity is to be decided once."""
+    if lives.memory is None:
+        lives.memory = np.zeros((lives.number, policy.memory_size))
+    decision, lives.memory[rows] = policy.act_with_memory(
+        observation, lives.action_masks()[rows], uniform, lives.memory[rows], lives.visits()[rows]
+    )
+    return decision
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
 from sim.shop.till import record_size
-from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, Lives
+from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, SELF, Lives
 
 if TYPE_CHECKING:
     from sim.shop.world import Shop
@@ -107,6 +107,7 @@ class LiveCustomers:
         self._parts = _shares(self.state, threads or _worthwhile_threads(number))
         if not keep_events:
             self._parts = [(rows, part._replace(events=np.zeros(1, EVENT))) for rows, part in self._parts]
+        self.memory: np.ndarray | None = None  # what a policy with a memory keeps of each row (N, M); the shop never reads it
         compiled.announce()
         self.reset(first)
 
@@ -114,6 +115,7 @@ class LiveCustomers:
         """Start customers first, first + 1, ... afresh; returns the observation (N, O)."""
         identifiers = np.arange(first, first + self.number, dtype=np.int64)
         dynamics.begin_many(self.world, self.state, self.seed, self.split, identifiers)
+        self.memory = None
         return self.state.observation
 
     def step(
@@ -180,6 +182,14 @@ class LiveCustomers:
     def action_masks(self) -> np.ndarray:
         """(N, K + 1) bool: what may be pushed now; column 0 (hold back) is always True."""
         return self.state.action_mask
+
+    def visits(self) -> np.ndarray:
+        """(N, 2) bool: whether the coming opportunity begins a visit, and whether the till took the customer for the right one.
+
+        For whoever keeps an agent's memory, as the till keeps its record; never for the agent to look at.
+        """
+        customers = self.state.customers
+        return np.stack([customers["visit_opportunity"] == 0, customers["recognised"] == SELF], axis=1)
 
     @property
     def observation(self) -> np.ndarray:

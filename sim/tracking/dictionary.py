@@ -100,6 +100,7 @@ AREAS: tuple[tuple[str, str, tuple[Entry, ...]], ...] = (
             Entry("compare/<policy>/<metric>", _AS, "mean over seeds and customers"),
             Entry("sweep/<arm>/<metric>", _AS, "mean over the runs of a sweep that differ in their seed alone"),
             Entry("sweep/runs_finished", "runs", "of a sweep, so far", 1),
+            Entry("sweep/runs_failed", "runs", "of a sweep: started, and without a summary at its end", -1),
         ),
     ),
     (

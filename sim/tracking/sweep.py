@@ -1,4 +1,4 @@
-"""A sweep is one run in MLflow, its jobs are the children: a Hydra callback that needs no store that answers.
+"""A sweep is one run in MLflow, its jobs are the children, and no store has to answer for that.
 
 The parent's spool lies in the sweep's folder, where every job, in whatever process, finds its first record and names it as
 its parent (`spool.run_record`).  When the sweep ends the parent gets `sweep.csv`, one line per run, and the means over seeds.
@@ -14,21 +14,20 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-
 from sim.tracking.names import flatten
 
 CSV = "sweep.csv"
 
 
-class SweepRun(Callback):
-    """Opens the parent before the first job and closes it after the last; jobs alone are left alone."""
+class SweepRun:
+    """The parent run: begun before the first job and finished after the last, or cut short."""
 
     def __init__(self) -> None:
         self._run: Any = None
         self._folder = Path()
 
-    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+    def begin(self, config: Any) -> None:
+        """`config` is the sweep's own, as Hydra gives it to a callback."""
         tracking = config.get("tracking")
         if tracking is None or not tracking.enabled:
             return
@@ -48,27 +47,31 @@ class SweepRun(Callback):
         run = tracker.run(name, folder=self._folder, tags=tags, params=params)
         self._run = run.__enter__()
         _ = run.run_id  # children that look for their parent shall find it, where the store answers
-        atexit.register(self._cut_short)
+        atexit.register(self.cut_short)
 
-    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
+    def finish(self, *artifacts: Path) -> None:
+        """FINISHED where every job wrote its summary, else FAILED."""
         if self._run is None:
             return
         run, self._run = self._run, None
         rows = read_rows(self._folder)
+        jobs = sum(1 for _ in self._folder.glob("*/.hydra"))
+        run.metrics(means(rows) | {"sweep/runs_finished": len(rows), "sweep/runs_failed": jobs - len(rows)})
         if rows:
             path = self._folder / CSV
             path.write_text(as_csv(rows), encoding="utf-8", newline="")
-            run.metrics(means(rows) | {"sweep/runs_finished": len(rows)})
             run.artifact(path)
-        jobs = sum(1 for _ in self._folder.glob("*/.hydra"))
+        for path in artifacts:
+            run.artifact(path)
         error = None if len(rows) == jobs else RuntimeError(f"{jobs - len(rows)} of {jobs} runs did not finish")
         run.__exit__(type(error) if error else None, error, None)
 
-    def _cut_short(self) -> None:
-        """The sweep ended by Ctrl-C or a signal, so that nobody closed its run."""
+    def cut_short(self, error: BaseException | None = None) -> None:
+        """The sweep ended by `error`, or by Ctrl-C or a signal; once, and only where nobody has closed its run."""
         if self._run is not None:
             run, self._run = self._run, None
-            run.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+            error = error or KeyboardInterrupt()
+            run.__exit__(type(error), error, error.__traceback__)
 
 
 def swept(overrides: list[str]) -> list[str]:

@@ -60,8 +60,8 @@ def sweep_config(folder: Path, uri: str, overrides: list[str]) -> object:
 @pytest.mark.parametrize("finished", [2, 1])
 def test_the_parent_holds_the_jobs_and_fails_where_one_of_2_did_not_finish(uri, client, tmp_path, finished):
     config = sweep_config(tmp_path, uri, ["agent=ppo,linucb", "steps=10"])
-    callback = SweepRun()
-    callback.on_multirun_start(config)
+    parent_run = SweepRun()
+    parent_run.begin(config)
     for number, agent in enumerate(("ppo", "linucb")):
         with Tracker(uri, "question").run(agent, folder=tmp_path / f"{number}-{agent}-s0", parent=run_record(tmp_path)):
             pass
@@ -72,7 +72,7 @@ def test_the_parent_holds_the_jobs_and_fails_where_one_of_2_did_not_finish(uri, 
             made = tmp_path / "x" / f"{number}-{agent}-s0"
             for name in (".hydra", "summary.json"):
                 (made / name).rename(tmp_path / f"{number}-{agent}-s0" / name)
-    callback.on_multirun_end(config)
+    parent_run.finish()
     runs = {
         run.info.run_name: run for run in client.search_runs([client.get_experiment_by_name("question").experiment_id])
     }
