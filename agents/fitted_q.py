@@ -77,7 +77,7 @@ class FittedQ(Agent):
 
     name = "fitted_q"
 
-    def __init__(self, *, gamma: float = 0.97, iterations: int = 30, updates: int = 200, batch_size: int = 512,
+    def __init__(self, *, gamma: float = 0.97, iterations: int = 10, updates: int = 200, batch_size: int = 512,
                  learning_rate: float = 1e-3, net_arch: Sequence[int] = (64, 64), reward_scale: float = 0.2, epsilon: float = 0.0,
                  torch_threads: int = 1, total_steps: int = 262_144, num_envs: int = 512, **runtime: Any) -> None:
         super().__init__(total_steps=total_steps, num_envs=num_envs, **runtime)

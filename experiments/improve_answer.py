@@ -70,6 +70,7 @@ def draw(path: Path, study: Study, title: str) -> None:
         value = r["challenger"]["truth"] if r["trial"]["promoted"] else value
         numbers.append(r["round"])
         values.append(value)
+    numbers, values = [*numbers, numbers[-1] + 0.5], [*values, values[-1]]  # the last champion's line has a length too
     means = [v["mean"] for v in values]
     axes.fill_between(
         numbers, [v["low"] for v in values], [v["high"] for v in values], step="post", color=BLUE, alpha=0.15, lw=0
@@ -95,7 +96,7 @@ def draw(path: Path, study: Study, title: str) -> None:
         lw=1,
         label="earned while deployed, exploration included",
     )
-    axes.set_xticks(numbers)
+    axes.set_xticks(numbers[:-1])
     axes.set_xlabel("round")
     axes.set_ylabel("money per customer")
     axes.set_title(title, loc="left", fontsize=8)

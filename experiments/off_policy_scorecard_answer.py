@@ -113,10 +113,8 @@ def draw(path: Path, found: dict[str, Any], slopes: dict[str, float]) -> None:
     middle.set_xlabel("% of 95 % intervals that hold the truth")
     middle.set_title(f"coverage, {main[0].logs} logs of {main[0].customers} customers", loc="left", fontsize=9)
     middle.legend(frameon=False, fontsize=8)
-    for scores, marker, label in (
-        (main, "o", f"{main[0].customers} customers"),
-        (found["tiny"], "D", f"{found['tiny'][0].customers} customers"),
-    ):
+    for (kind, scores), marker in zip(found["published"].items(), ("o", "D"), strict=True):
+        label = f"{kind}, {scores[0].customers:,} rounds"
         right.semilogx(
             [s.relative for s in scores],
             y,

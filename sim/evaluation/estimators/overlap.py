@@ -60,7 +60,7 @@ class Overlap:
         if self.effective_customers < min(FEW_LIVES, 0.5 * self.customers) and self.rows > self.customers:
             found.append(
                 f"whole lives: the products of ratios leave {self.effective_customers:.1f} effective of {self.customers:,} customers, so "
-                "PDIS, WPDIS, SDR and WDR are noise; read FQE, MIS and MDR, which pay with a model, or log longer on the target"
+                "PDIS, WPDIS, SDR and WDR are noise; FQE, MIS and MDR rest on their model alone; log something closer to the target"
             )
         return found
 
