@@ -19,6 +19,7 @@ import math
 
 import numpy as np
 
+from perception.features import AFFECT_CENTRES
 from sim.shop.compiled import compiled, inlined, woven
 from sim.shop.parameters import CHANNELS
 from sim.shop.random_streams import CAMERA, CHANNEL, uniforms
@@ -26,11 +27,7 @@ from sim.shop.types import OTHER, SELF, UNKNOWN
 
 PERCEIVED, ORACLE, BLIND, NOISY = CHANNELS.values()
 
-# angry, disgust, fear, happy, sad, surprise on the circumplex [degrees]; neutral at the origin
-_ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
-CENTRES = np.vstack(
-    [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
-)  # (7, 2) valence, arousal
+CENTRES = AFFECT_CENTRES  # (7, 2) valence, arousal
 NEUTRAL = 6
 NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect
 FEATURES = 11  # emotion (7), mask, face, known, similarity
