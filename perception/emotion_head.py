@@ -136,7 +136,7 @@ class EmotionHead:
 
         arrays = {f"{part}.{name}": np.ascontiguousarray(getattr(getattr(self, part), name), np.float32)
                   for part in ("bare", "masked") for name in ("coefficients", "intercept")}
-        publish(Path(path), save(arrays, {"format": _FORMAT, "provenance": json.dumps(self.provenance, sort_keys=True)}))
+        publish(Path(path), save(arrays, {"about": json.dumps({"format": _FORMAT, "provenance": self.provenance}, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> EmotionHead:
@@ -152,11 +152,11 @@ class EmotionHead:
         path = SHIPPED_HEAD if path is None else Path(path)
         try:
             with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
+                about = json.loads((file.metadata() or {}).get("about", "{}"))
                 if about.get("format") != _FORMAT:
                     raise ValueError(f"format {about.get('format')!r}, not {_FORMAT!r}")
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
-            provenance = dict(json.loads(about.get("provenance", "{}")))
+            provenance = dict(about.get("provenance", {}))
             parts = []
             for part in ("bare", "masked"):
                 a, b = arrays[f"{part}.coefficients"], arrays[f"{part}.intercept"]

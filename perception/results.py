@@ -17,7 +17,7 @@ from perception.features import (
     six_class_view,
     valence_arousal,
 )
-from perception.mask import MASK_THRESHOLD
+from perception.mask import MASK_THRESHOLD, mask_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,11 @@ class Face:
     def masked(self) -> bool:
         """Whether the mask head says mask (False where it did not run)."""
         return self.mask_probability is not None and self.mask_probability >= MASK_THRESHOLD
+
+    @property
+    def mask_status(self) -> str | None:
+        """``bare``, ``uncertain`` or ``masked``; see :func:`perception.mask.mask_status`."""
+        return mask_status(self.mask_probability)
 
     @property
     def emotion_confidence(self) -> float:
@@ -103,7 +108,7 @@ class ImageResult:
 
 
 def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, largest_only: bool = False) -> pd.DataFrame:
-    """FaceFeatures table of results, with ``faces_in_image``, ``emotion_confidence`` and ``fer_*`` besides.
+    """FaceFeatures table of results, with ``faces_in_image, emotion_confidence, mask_status`` and ``fer_*`` besides.
 
     Parameters
     ----------
@@ -118,7 +123,7 @@ def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, l
     for result in results:
         blank: dict[str, Any] = dict.fromkeys(COLUMNS)
         blank |= {"image": result.image, "status": result.status, "reason": result.reason, "face": -1,
-                  "emotion_confidence": None, "faces_in_image": len(result.faces)} | dict.fromkeys(FER_COLUMNS)
+                  "emotion_confidence": None, "faces_in_image": len(result.faces), "mask_status": None} | dict.fromkeys(FER_COLUMNS)
         if not result.faces:
             rows.append(blank)
         for k, face in enumerate(result.faces[:1] if largest_only else result.faces):
@@ -126,8 +131,9 @@ def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, l
             row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
             row |= dict(zip(EMOTION_COLUMNS, map(float, face.emotions), strict=True))
             row |= dict(zip(FER_COLUMNS, map(float, face.emotions if face.fer is None else face.fer), strict=True))
+            row["mask_status"] = face.mask_status
             row["emotion_confidence"] = face.emotion_confidence
             row["embedding"] = face.embedding if keep_embeddings else None
             rows.append(row)
-    columns = [*COLUMNS, "faces_in_image", "emotion_confidence", *FER_COLUMNS]
+    columns = [*COLUMNS, "faces_in_image", "emotion_confidence", "mask_status", *FER_COLUMNS]
     return normalise(pd.DataFrame(rows, columns=columns))
