@@ -111,7 +111,7 @@ def train(manifest: str, out: str, set: str | None, weights: str | None, seed: i
     from perception.drawn_mask import wear_mask
     from perception.emotion import EmotionModel
     from perception.emotion_head import EmotionHead
-    from perception.emotion_training import Examples, fit, person_groups, score
+    from perception.emotion_training import FEWEST, Examples, fit, person_groups, score
     from perception.identity import FaceEmbedder
     from perception.training_faces import acquire, mirror, vary
 
@@ -123,22 +123,31 @@ def train(manifest: str, out: str, set: str | None, weights: str | None, seed: i
     if missing := [name for c, name in enumerate(EMOTIONS) if not (emotion == c).any()]:
         raise InputError(f"the head needs photographs of every emotion; there is no face with {', '.join(missing)}")
 
+    if (np.bincount(emotion) >= FEWEST).sum() < 2:
+        raise InputError(f"the head cannot be scored: fewer than two emotions have {FEWEST} faces or more")
+
     def version(i: int, number: int) -> np.random.Generator:
         return np.random.default_rng([seed, i, number])
 
-    versions = [faces, [mirror(face) for face in faces]]
-    versions += [[vary(face, version(i, k)) for i, face in enumerate(faces)] for k in range(varied)]
-    masked = [[wear_mask(face, version(i, 1000)) for i, face in enumerate(faces)]]
-    measured = [measure(part, fer, embedder) for part in tqdm(versions + masked, desc="activations", unit="version")]
+    def shown(number: int) -> list[TrainingFace]:  # one version at a time: together they would fill the memory
+        if number == 0:
+            return faces
+        if number == 1:
+            return [mirror(face) for face in faces]
+        if number < 2 + varied:
+            return [vary(face, version(i, number)) for i, face in enumerate(faces)]
+        return [wear_mask(face, version(i, number)) for i, face in enumerate(faces)]
+
+    measured = [measure(shown(k), fer, embedder) for k in tqdm(range(3 + varied), desc="activations", unit="version")]
     group = person_groups(person, measured[0][1])
-    bare = Examples(np.stack([x for x, _ in measured[:len(versions)]]), emotion, group)
-    hidden = Examples(np.stack([x for x, _ in measured[len(versions):]]), emotion, group)
+    bare = Examples(np.stack([x for x, _ in measured[:-1]]), emotion, group)
+    hidden = Examples(np.stack([x for x, _ in measured[-1:]]), emotion, group)
     drawn = _rendered(rendered, detector, fer, embedder) if rendered else (None, None)
 
     provenance: dict[str, Any] = {
         "training_set": set or Path(manifest).resolve().parent.name, "faces": len(faces), "persons": len(np.unique(group)),
         "failures_to_acquire": int((~kept).sum()), "other_labels_left_out": strange, "seed": seed, "folds": 5,
-        "versions_bare": len(versions), "versions_masked": len(masked), "shrinkage": shrinkage, "fer_share_bare": fer_share,
+        "versions_bare": 2 + varied, "versions_masked": 1, "shrinkage": shrinkage, "fer_share_bare": fer_share,
         "fer_share_masked": 0.0, "rendered_first": RENDERED_SEED, "rendered_persons": rendered,
         "rendered_weight_bare": rendered_weight, "rendered_weight_masked": rendered_weight_masked,
     }
