@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perception.command import Setting, run
+from perception.emotion_head import check_head
 from perception.errors import CacheError, InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ SETTINGS = (
     Setting("consent", bool, "the people shown agreed that their embeddings are kept", False),
     Setting("gallery", bool, "one sub-folder per customer: enrol and recognise (implied by labels.csv)", False),
     Setting("fmr", float, "false match rate at which identity thresholds are calibrated", 1e-3, minimum=1e-9),
+    Setting("emotion", str, "emotion head: combined (fer where FaceNet does not run), or fer", "combined"),
     Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
     Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
     Setting("progress", bool, "draw a progress bar", True),
@@ -42,7 +44,8 @@ SETTINGS = (
 
 
 def extract(images: str, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
-            fmr: float = 1e-3, cache: str | None = None, batch: int = 32, progress: bool = True) -> int:
+            fmr: float = 1e-3, emotion: str = "combined", cache: str | None = None, batch: int = 32,
+            progress: bool = True) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
@@ -53,6 +56,7 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
     """
     if fmr >= 1.0:
         raise InputError(f"fmr= must be below 1, not {fmr:g}")
+    check_head(emotion)
     root, files = _files(images)
     names = [file.relative_to(root).as_posix() for file in files]
     if not files:
@@ -74,11 +78,11 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
     elif not consent:
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
-    digest = settings_digest(facenet=None if file is None else file_digest(file))
+    digest = settings_digest(facenet=None if file is None else file_digest(file), emotion=emotion)
     store = _open_cache(cache, digest, consent and file is not None)
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
-    results = _perceive(files, names, file or NO_WEIGHTS, store, reuse, batch, progress)
+    results = _perceive(files, names, file or NO_WEIGHTS, store, reuse, batch, progress, emotion)
 
     from perception.features import write_features
     from perception.results import to_frame
@@ -152,7 +156,7 @@ def _open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache 
 
 
 def _perceive(files: list[Path], names: list[str], weights: Path | str, store: ImageCache | None,
-              reuse: ImageCache | None, batch: int, progress: bool) -> list[ImageResult]:
+              reuse: ImageCache | None, batch: int, progress: bool, emotion: str) -> list[ImageResult]:
     """Results of all files in order: from the cache where possible, else from the networks, which start only if needed."""
     from perception.image_io import Unusable, read_image_bytes
     from perception.results import ImageResult
@@ -175,7 +179,7 @@ def _perceive(files: list[Path], names: list[str], weights: Path | str, store: I
     if todo:
         from perception.pipeline import FacePipeline
 
-        pipeline = FacePipeline(weights, batch_size=batch)
+        pipeline = FacePipeline(weights, batch_size=batch, emotion=emotion)
         stream = pipeline.stream([files[i] for i in todo], [names[i] for i in todo], progress)
         for i, result in zip(todo, stream, strict=True):
             results[i] = result

@@ -20,8 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perception.emotion_head import DEFAULT_HEAD, check_head
 from perception.errors import CacheError, ConsentError, FeaturesError, GalleryError
-from perception.features import GALLERY_COLUMNS, normalise, read_features, write_features
+from perception.features import (
+    EMOTION_COLUMNS,
+    FER_COLUMNS,
+    GALLERY_COLUMNS,
+    emotion_confidence,
+    normalise,
+    read_features,
+    write_features,
+)
 from perception.labels import gallery_labels
 from perception.mask import MASK_THRESHOLD
 from perception.recognition import DEFAULT_MARGIN, EnrolledGallery, calibrate
@@ -42,7 +51,7 @@ log = logging.getLogger("perception")
 
 
 def open_gallery(folder: str | None, consent: bool, weights: str | None = None, cache: str | None = None,
-                 fmr: float = 1e-3, progress: bool = True) -> pd.DataFrame:
+                 fmr: float = 1e-3, progress: bool = True, emotion: str = DEFAULT_HEAD) -> pd.DataFrame:
     """Open a gallery feature table.
 
     Parameters
@@ -60,6 +69,8 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
         False match rate at which identity thresholds are calibrated.
     progress : bool
         Draw a progress bar.
+    emotion : str
+        Emotion head, ``combined`` or ``fer`` (:data:`perception.emotion_head.HEADS`).
 
     Returns
     -------
@@ -73,11 +84,12 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     WeightsError, CacheError
         Exit code 1.
     """
+    check_head(emotion)
     if folder is None:
         frame = read_features(SHIPPED_FEATURES)
         if missing := [name for name in GALLERY_COLUMNS if name not in frame.columns]:
             raise FeaturesError(f"{SHIPPED_FEATURES} is no gallery table: it lacks {', '.join(missing)}")
-        return frame
+        return read_by_fer(frame) if emotion == "fer" else frame
     if not consent:
         raise ConsentError(f"{folder} may show real people, and their faces are biometric data: state their consent with "
                            "consent=true, or leave the folder away to use the rendered personas")
@@ -93,7 +105,8 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     file = find_weights(weights)
     table: Path | None = None
     if cache != "none":
-        digest = settings_digest(gallery=_content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr)
+        digest = settings_digest(gallery=_content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr,
+                                 emotion=emotion)
         try:
             table = make_private_folder(Path(cache) if cache else cache_folder()) / "galleries" / f"{digest}.parquet"
             if table.is_file():
@@ -107,11 +120,23 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
 
     from perception.pipeline import FacePipeline
 
-    frame = perceive_gallery(folder, labels, FacePipeline(file), fmr=fmr, progress=progress)
+    frame = perceive_gallery(folder, labels, FacePipeline(file, emotion=emotion), fmr=fmr, progress=progress)
     if table is not None:
         make_private_folder(table.parent)
         write_features(frame, table)
         table.chmod(0o600)
+    return frame
+
+
+def read_by_fer(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with the emotions, and the confidence in them, that the fer network alone gives."""
+    frame = frame.copy()
+    p = frame[list(FER_COLUMNS)].to_numpy(np.float32)
+    frame[list(EMOTION_COLUMNS)] = p
+    faces = (frame["status"] == "face").to_numpy()
+    confidence = np.full(len(frame), np.nan, np.float32)
+    confidence[faces] = emotion_confidence(p[faces], frame["mask_probability"].to_numpy(float)[faces])
+    frame["emotion_confidence"] = confidence
     return frame
 
 
