@@ -10,7 +10,6 @@ a gallery: some images are enrolled and every face is recognised (:mod:`percepti
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perception.command import Setting, run
-from perception.errors import CacheError, InputError
+from perception.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from perception.cache import ImageCache
+    from perception.pipeline import FacePipeline
     from perception.results import ImageResult
 
 PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
@@ -62,6 +61,7 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
     labels = _labels(root, gallery)
 
     from perception.cache import settings_digest
+    from perception.perceiving import open_cache, perceive_files
     from perception.weights import NO_WEIGHTS, file_digest, find_weights
 
     file = None if weights == NO_WEIGHTS else find_weights(weights)
@@ -75,10 +75,16 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
     digest = settings_digest(facenet=None if file is None else file_digest(file))
-    store = _open_cache(cache, digest, consent and file is not None)
+    store = open_cache(cache, digest, consent and file is not None)
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
-    results = _perceive(files, names, file or NO_WEIGHTS, store, reuse, batch, progress)
+
+    def start() -> FacePipeline:
+        from perception.pipeline import FacePipeline
+
+        return FacePipeline(file or NO_WEIGHTS, batch_size=batch)
+
+    results = perceive_files(files, names, start, store, reuse, progress)
 
     from perception.features import write_features
     from perception.results import to_frame
@@ -134,62 +140,6 @@ def _labels(root: Path, gallery: bool) -> pd.DataFrame | None:
             labels["image"] = labels["image"].str.removeprefix(prefix).astype(object)
             return labels
     return None
-
-
-def _open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache | None:
-    from perception.cache import ImageCache
-    from perception.weights import cache_folder
-
-    if cache == "none":
-        return None
-    try:
-        return ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings)
-    except CacheError as error:
-        if cache:
-            raise
-        print(f"going on without a cache: {error}", file=sys.stderr)
-        return None
-
-
-def _perceive(files: list[Path], names: list[str], weights: Path | str, store: ImageCache | None,
-              reuse: ImageCache | None, batch: int, progress: bool) -> list[ImageResult]:
-    """Results of all files in order: from the cache where possible, else from the networks, which start only if needed."""
-    from perception.image_io import Unusable, read_image_bytes
-    from perception.results import ImageResult
-
-    results: list[ImageResult | None] = [None] * len(files)
-    digests: list[str] = []
-    first: dict[str, int] = {}
-    for i, (file, name) in enumerate(zip(files, names, strict=True)):
-        content = read_image_bytes(file)
-        if isinstance(content, Unusable):
-            results[i] = ImageResult(name, "unusable", content.reason)
-            digests.append("")
-            continue
-        digests.append(hashlib.sha256(content).hexdigest())
-        if reuse is not None:
-            results[i] = reuse.get(digests[i], name)
-        if results[i] is None:
-            first.setdefault(digests[i], i)
-    todo = sorted(first.values())
-    if todo:
-        from perception.pipeline import FacePipeline
-
-        pipeline = FacePipeline(weights, batch_size=batch)
-        stream = pipeline.stream([files[i] for i in todo], [names[i] for i in todo], progress)
-        for i, result in zip(todo, stream, strict=True):
-            results[i] = result
-            if store is not None:
-                store.put(digests[i], result)
-    return [result or _renamed(results[first[digests[i]]], names[i]) for i, result in enumerate(results)]
-
-
-def _renamed(result: ImageResult | None, name: str) -> ImageResult:
-    """The result of an identical file under another name."""
-    import dataclasses
-
-    assert result is not None  # every digest in ``first`` has been perceived
-    return dataclasses.replace(result, image=name)
 
 
 def _summary(results: Sequence[ImageResult]) -> str:
