@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perception.enrolment import STRATEGIES, person_scores
 from perception.errors import GalleryError
 
 DEFAULT_THRESHOLD = 0.50
@@ -77,17 +78,22 @@ class EnrolledGallery:
     enrolled : mapping of str to ndarray, shape (k, 512)
         Unit-length embeddings per person, k >= 1.
     top : int
-        A person's score is the mean of this many largest cosines (all, where fewer are enrolled).
+        Cosines averaged by the strategy ``top_mean`` (all, where fewer are enrolled).
+    strategy : str
+        How a person's embeddings become one score (:mod:`perception.enrolment`).
 
     Raises
     ------
     GalleryError
-        If a person has no embedding.
+        If a person has no embedding, or there is no such strategy.
     """
 
-    def __init__(self, enrolled: Mapping[str, np.ndarray], top: int = 3) -> None:
+    def __init__(self, enrolled: Mapping[str, np.ndarray], top: int = 3, strategy: str = "top_mean") -> None:
+        if strategy not in STRATEGIES:
+            raise GalleryError(f"the enrolment strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
         self.persons = tuple(enrolled)
         self.top = top
+        self.strategy = strategy
         sizes = [len(vectors) for vectors in enrolled.values()]
         if not sizes or min(sizes) == 0:
             raise GalleryError("every enrolled person needs at least one usable face")
@@ -109,17 +115,8 @@ class EnrolledGallery:
         ndarray, shape (n, persons), float64
             -inf where leaving out left nothing to compare with.
         """
-        cosines = np.asarray(probes, np.float64) @ self._vectors.T.astype(np.float64)
-        for i, row in enumerate(leave_out or ()):
-            if row is not None:
-                cosines[i, row] = -np.inf
-        result = np.empty((len(cosines), len(self.persons)))
-        for j in range(len(self.persons)):
-            best = -np.sort(-cosines[:, self._owner == j], axis=1)[:, : self.top]
-            count = np.isfinite(best).sum(1)
-            total = np.where(np.isfinite(best), best, 0.0).sum(1)
-            result[:, j] = np.divide(total, count, out=np.full(len(best), -np.inf), where=count > 0)
-        return result
+        return person_scores(probes, self._vectors, self._owner, len(self.persons),
+                             leave_out or [None] * len(probes), self.strategy, self.top)
 
     def decide(self, scores: np.ndarray, thresholds: Thresholds, masked: np.ndarray) -> list[Match]:
         """Open-set decisions from scores.
