@@ -96,12 +96,13 @@ def loaded(monkeypatch, pipeline):
 
 def test_twenty_portraits_of_four_people_are_told_apart_and_the_results_are_written(
         loaded, portraits, tmp_path, capsys, facenet_weights):
-    rows = ["path,person,group,mask"] + [f"{p},{p.parent.name},{'a' if p.parent.name < 's3' else 'b'},false" for p in portraits[:40] if int(p.stem) <= 5]
+    shown = [p for p in portraits[:40] if int(p.stem) <= 5]
+    rows = ["path,person,group,mask"] + [f"{p},{p.parent.name},{'a' if p.parent.name < 's3' else 'b'},false" for p in shown]
     file = manifest(tmp_path, "\n".join(rows + [f"{tmp_path}/missing.png,s1,a,"]))
     words = [f"manifest={file}", f"cache={tmp_path}/c", f"weights={facenet_weights}", "progress=false", "draws=50", "mlflow=false"]
     assert main([*words, f"out={tmp_path}/o"]) == 0
-    shown = capsys.readouterr().out
-    assert "all · identity" in shown and "genuine 40, impostor 150" in shown
+    text = capsys.readouterr().out
+    assert "all · identity" in text and "genuine 40, impostor 150" in text
     content = json.loads((tmp_path / "o" / "evaluation.json").read_text())
     identity = content["findings"][0]
     assert identity["counts"] | {"images": 21, "faces": 20, "persons": 4, "unusable": 1} == identity["counts"]
