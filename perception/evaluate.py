@@ -41,6 +41,7 @@ SETTINGS = (
     Setting("draws", int, "bootstrap draws", 500, minimum=50),
     Setting("seed", int, "of bootstrap, folds and choices", 0, minimum=0),
     Setting("out", str, "folder to write (default: outputs/evaluate/<date>/<time>)"),
+    Setting("rates", str, "file to write FMR and FNMR over thresholds to, of the one identity set, as perception.verify reads it"),
     Setting("mlflow", bool, "log to MLflow (default: where MLFLOW_TRACKING_URI is set)"),
     Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
     Setting("consent", bool, "the people shown agreed that their embeddings are kept in the cache", False),
@@ -52,7 +53,7 @@ SETTINGS = (
 
 def evaluate(manifest: str, set: str | None, task: str | None, split: str | None, boxes: str | None, images: str | None,
              persons: str | None, limit: int | None, models: str, threshold: float | None, per_person: int, draws: int, seed: int,
-             out: str | None, mlflow: bool | None, weights: str | None, consent: bool, cache: str | None, batch: int,
+             out: str | None, rates: str | None, mlflow: bool | None, weights: str | None, consent: bool, cache: str | None, batch: int,
              progress: bool) -> int:
     """Body of the command; see the module's docstring.
 
@@ -116,6 +117,8 @@ def evaluate(manifest: str, set: str | None, task: str | None, split: str | None
     settings = {"manifest": Path(manifest).name, "set": set, "task": task, "split": split, "models": models, "draws": draws, "seed": seed,
                 "limit": limit, "images_listed": len(frame)}
     write_json(as_json(findings, settings), folder / "evaluation.json")
+    if rates is not None:
+        _write_rates(findings, rates)
     plots = _plots(findings, folder)
     _track(mlflow, findings, settings, plots)
     print(f"written: {folder}/evaluation.json" + (f" and {len(plots)} plots" if plots else ""))
@@ -194,6 +197,17 @@ def _perceived(jobs: list, root: Path, models: str, weights: str | None, consent
         results = perceive_files([root / name for name in names], list(names), start, store, reuse, progress)
         found[k] = dict(zip(names, results, strict=True))
     return found
+
+
+def _write_rates(findings: Sequence, file: str) -> None:
+    """FMR and FNMR over thresholds, for :mod:`perception.operating_point`."""
+    from perception.evaluation.report import write_json
+
+    found = [f for f in findings if f.rates]
+    if len(found) != 1:
+        raise InputError(f"rates= needs exactly one identity set, this run evaluated {len(found)}; choose one with set=")
+    numbers = {name: found[0].counts[name] for name in ("faces", "persons", "genuine", "impostor")}
+    write_json({"set": found[0].set, **numbers, "rates": found[0].rates}, Path(file))
 
 
 def _stamped() -> Path:

@@ -25,6 +25,7 @@ pandas and PyArrow only: the simulator imports it without paying for the network
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,8 @@ GALLERY_COLUMNS: Final = (
 MASK_DISCOUNT: Final = 0.31
 """Share of FER's balanced accuracy that a mask costs (.645 plain, .446 masked, on rendered faces of known emotion)."""
 
+_ATTRS = b"perception"
+"""Key of the parquet file's metadata under which a table's ``attrs`` (a gallery's operating point) are kept."""
 _TEXT = frozenset({"image", "status", "reason", "identity", "person", "role", "true_emotion", "identity_unenrolled"})
 _REAL = frozenset((*BOX_COLUMNS, "score", *EMOTION_COLUMNS, "mask_probability", "similarity", "similarity_unenrolled",
                    "emotion_confidence"))
@@ -201,14 +204,17 @@ def read_features(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FeaturesError(f"there is no feature table at {path}; make one with python -m perception.extract")
     try:
-        frame = pyarrow.parquet.read_table(path).to_pandas()
-    except (pyarrow.ArrowException, OSError) as error:
+        table = pyarrow.parquet.read_table(path)
+        frame = table.to_pandas()
+        attrs = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise FeaturesError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:120]})") from error
     try:
         frame = normalise(frame)
     except FeaturesError as error:
         raise FeaturesError(f"{path}: {error}") from None
     validate(frame, str(path))
+    frame.attrs.update(attrs if isinstance(attrs, dict) else {})
     return frame
 
 
@@ -233,12 +239,15 @@ def write_features(frame: pd.DataFrame, path: str | Path) -> None:
     import pyarrow.parquet
 
     path = Path(path)
+    attrs = json.dumps(frame.attrs)
     frame = normalise(frame)
     validate(frame)
     types = {name: pyarrow.string() for name in _TEXT} | {name: pyarrow.float32() for name in _REAL}
     types |= {"face": pyarrow.int64(), "true_mask": pyarrow.bool_(), "embedding": pyarrow.list_(pyarrow.float32())}
     arrays = {name: pyarrow.array(frame[name], type=types.get(name), from_pandas=True) for name in frame.columns}
     table = pyarrow.table(arrays)
+    if attrs != "{}":
+        table = table.replace_schema_metadata({_ATTRS: attrs.encode()})
     publish(path, lambda file: pyarrow.parquet.write_table(table, file, compression="zstd"))
 
 

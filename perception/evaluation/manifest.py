@@ -162,6 +162,8 @@ def prepared(frame: pd.DataFrame, task: str, persons: str | None = None) -> pd.D
     """
     frame = frame.copy()
     column = {"identity": "person", "classification": "person"}.get(task, task)
+    if persons is not None and task != "pairs" and frame["person"].isna().all():
+        frame["person"] = [_person(path, persons) for path in frame["path"]]
     if column in ("person", "emotion", "mask") and frame[column].isna().all():
         if column == "person":
             frame["person"] = frame["label"]
@@ -175,8 +177,6 @@ def prepared(frame: pd.DataFrame, task: str, persons: str | None = None) -> pd.D
         raise InputError("task=pairs needs the columns path_b and same")
     if task == "detection":
         return frame[frame["x0"].notna()] if frame["x0"].notna().any() else frame
-    if persons is not None and task not in ("identity", "classification", "pairs") and frame["person"].isna().all():
-        frame["person"] = [_person(path, persons) for path in frame["path"]]
     needed = "path_b" if task == "pairs" else column
     return frame[frame[needed].notna()].reset_index(drop=True)
 

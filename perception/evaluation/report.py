@@ -32,6 +32,8 @@ class Finding:
         Per-person rows (stays on this machine: it names persons).
     curve : tuple of ndarray or None
         FMR and FNMR over thresholds.
+    rates : list of dict
+        FMR and FNMR of bare faces at round thresholds, with intervals.
     note : str or None
         Why the set was not evaluated.
     """
@@ -44,6 +46,7 @@ class Finding:
     confusion: dict[str, Any] | None = None
     table: list[dict[str, Any]] = field(default_factory=list)
     curve: tuple[np.ndarray, np.ndarray] | None = None
+    rates: list[dict[str, float | None]] = field(default_factory=list)
     note: str | None = None
 
 
@@ -52,7 +55,8 @@ def as_json(findings: Sequence[Finding], about: Mapping[str, Any]) -> dict[str, 
     entries = []
     for f in findings:
         entry: dict[str, Any] = {"set": f.set, "task": f.task, "counts": f.counts, "metrics": f.metrics, "thresholds": f.thresholds}
-        entry |= {name: value for name, value in (("confusion", f.confusion), ("persons", f.table), ("note", f.note)) if value}
+        more = {"confusion": f.confusion, "persons": f.table, "rates": f.rates, "note": f.note}
+        entry |= {name: value for name, value in more.items() if value}
         if f.curve is not None:
             entry["curve"] = _thinned(*f.curve)
         entries.append(entry)

@@ -107,7 +107,7 @@ def _usable(faces: list[Face | None]) -> np.ndarray:
 
 def _identity(finding: Finding, rows: pd.DataFrame, results: Mapping[str, ImageResult], draws: int, seed: int) -> None:
     from perception.evaluation.identification import evaluate_identification
-    from perception.evaluation.verification import all_pairs, verify_all
+    from perception.evaluation.verification import all_pairs, rate_table, verify_all
 
     faces = _faces(rows, results)
     found = _usable(faces)
@@ -123,6 +123,7 @@ def _identity(finding: Finding, rows: pd.DataFrame, results: Mapping[str, ImageR
     finding.metrics |= metrics | evaluate_identification(vectors, person[found], rows["path"].to_numpy(str)[found], draws, seed)
     finding.counts |= {"faces": int(found.sum()), "persons": persons, **count, "masked": int(masked.sum())}
     finding.curve = curve.rates(np.ones(len(comparisons.score)))
+    finding.rates = rate_table(comparisons.part(comparisons.masked == 0), draws, seed)
 
 
 def _pairs(finding: Finding, rows: pd.DataFrame, results: Mapping[str, ImageResult], fixed: float, draws: int, seed: int) -> None:

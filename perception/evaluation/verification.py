@@ -195,3 +195,26 @@ def _parts(comparisons: Comparisons) -> dict[str, Comparisons]:
     for group in sorted({str(g) for g in comparisons.group if g is not None}):
         parts[f"group/{group}"] = comparisons.part(comparisons.group == group)
     return {name: part for name, part in parts.items() if len(part.score)}
+
+
+def rate_table(comparisons: Comparisons, draws: int = DRAWS, seed: int = 0) -> list[dict[str, float | None]]:
+    """FMR and FNMR with their intervals at cosines .20, .21, ... .80, for those who choose a threshold."""
+    at = np.round(np.arange(0.20, 0.805, 0.01), 2)
+    order = np.argsort(comparisons.score, kind="stable")
+    genuine = comparisons.genuine[order]
+    below = np.searchsorted(comparisons.score[order], at, side="left")
+
+    def measure(persons: np.ndarray) -> dict[str, float]:
+        w = comparisons.weights(persons)[order]
+        values = {}
+        for name, side in (("fmr", ~genuine), ("fnmr", genuine)):
+            mass = np.r_[0.0, np.cumsum(np.where(side, w, 0.0))]
+            share = mass[below] / mass[-1] if mass[-1] > 0 else np.full(len(at), np.nan)
+            values |= {f"{name}_{t:.2f}": float(v) for t, v in zip(at, share if name == "fnmr" else 1.0 - share, strict=True)}
+        return values
+
+    found = bootstrap(measure, comparisons.persons, {}, draws, seed)
+    return [{"threshold": float(t)} | {f"{name}{tail}": None if found[f"{name}_{t:.2f}"][key] is None
+                                       else float(f"{found[f'{name}_{t:.2f}'][key]:.6g}")
+                                       for name in ("fmr", "fnmr") for tail, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
+            for t in at]
