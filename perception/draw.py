@@ -7,8 +7,9 @@ Names of persons are drawn only where the caller passes them: the commands do so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from perception.features import EMOTIONS
 
 if TYPE_CHECKING:
-    from perception.results import Face
+    from perception.results import Face, ImageResult
 
 WIDTH = 1280
 SMALLEST = 640
@@ -25,7 +26,8 @@ COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 
 
-def draw_faces(image: np.ndarray, faces: Sequence[Face], names: Sequence[str | None] | None = None, note: str | None = None) -> np.ndarray:
+def draw_faces(image: np.ndarray, faces: Sequence[Face], names: Sequence[str | None] | None = None, note: str | None = None,
+               colours: Sequence[int] | None = None) -> np.ndarray:
     """Draw the faces of one picture.
 
     Parameters
@@ -36,7 +38,9 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face], names: Sequence[str | N
     names : sequence of str or None, optional
         What to call each face (an identity, a track); None where unknown.
     note : str, optional
-        Words for the legend, such as why nothing was found.
+        Words for the legend.
+    colours : sequence of int, optional
+        Number of each face's colour (a track keeps its own from frame to frame); by default the face's number.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face], names: Sequence[str | N
     tags = []
     for k, face in enumerate(faces):
         box = [v * scale for v in face.box]
-        colour = COLOURS[k % len(COLOURS)]
+        colour = COLOURS[(k if colours is None else colours[k]) % len(COLOURS)]
         pen.rectangle(box, outline="black", width=max(4, unit // 4))
         pen.rectangle(box, outline=colour, width=max(2, unit // 7))
         tags.append((box, _words(face, None if names is None else names[k], k), colour))
@@ -147,3 +151,42 @@ def png(image: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="PNG")
     return stream.getvalue()
+
+
+def write_drawings(folder: Path, files: Sequence[Path], results: Sequence[ImageResult],
+                   names: Mapping[tuple[str, int], str] | None = None, progress: bool = False) -> int:
+    """Draw every picture that could be read into a folder, as ``<image>.png``.
+
+    Parameters
+    ----------
+    folder : Path
+    files, results : sequence
+        Of the same pictures, in order.
+    names : mapping of (image, face) to str, optional
+        Identities to draw.
+    progress : bool
+
+    Returns
+    -------
+    int
+        Pictures drawn.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    from tqdm import tqdm
+
+    from perception.image_io import Unusable, decode_image
+    from perception.publish import publish
+
+    drawn = 0
+    for file, result in tqdm(list(zip(files, results, strict=True)), desc="drawing", unit="img", disable=not progress):
+        decoded = decode_image(file) if result.status != "unusable" else Unusable(result.reason or "")
+        if isinstance(decoded, Unusable):
+            continue
+        called = None if names is None else [names.get((result.image, k)) for k in range(len(result.faces))]
+        publish(folder / f"{result.image}.png", png(draw_faces(decoded.pixels, result.faces, called)))
+        drawn += 1
+    return drawn

@@ -59,9 +59,10 @@ def read_frames(path: str | Path, every: int, max_pixels: int = 50_000_000) -> I
         raise InputError(f"there is no video at {path} ({error.strerror})") from None
     if not stat.S_ISREG(info.st_mode):
         raise InputError(f"video={path} is not a regular file")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it says of damaged files is said in one sentence below
     import cv2
 
-    cv2.setLogLevel(0)  # type: ignore[attr-defined]  # its complaints about damaged files are said in one sentence below
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # the local file is named absolutely, so that no name is taken for a network address or an image sequence pattern
     capture = cv2.VideoCapture(str(Path(path).absolute()), cv2.CAP_FFMPEG)
     try:
