@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
 SIDE = 80
 """Pixels to which a face is resized before sharpness and constancy are read."""
+MIN_CONTRAST = 8.0
+"""Grey levels of standard deviation that a face is taken to have at least: noise on a flat patch is not sharpness."""
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """Limits of the gate."""
+    """Limits of the gate, set by photographs.
+
+    Sharpness: of 378 faces of 40 to 830 px (studio portraits, portraits from the web, with masks) the lowest was .12, and
+    99 % had .16 or more; blurred by a Gaussian of 4 % of the face's width, 95 % fell to .083 or less.  Yaw: 99 % of them
+    lie below .49.  Constant cells: at most 7 % of any.  All 253 studio portraits and pairs pass, and 98 % of 125 faces
+    with masks.
+    """
 
     min_side: float = 40.0
     min_sharpness: float = 0.10
@@ -104,7 +112,7 @@ def _sharpness(grey: np.ndarray) -> float:
         return 0.0
     middle = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    return float(laplacian.std() / grey.std())
+    return float(laplacian.std() / max(grey.std(), MIN_CONTRAST))
 
 
 def _constant(grey: np.ndarray, cell: int = 8) -> float:
