@@ -64,7 +64,8 @@ def evaluate(manifest: str, set: str | None, task: str | None, split: str | None
     WeightsError, CacheError
     """
     from perception.evaluation.manifest import TASKS, prepared, read_manifest, tasks_of
-    from perception.evaluation.report import Finding, as_json, print_findings, write_json
+    from perception.evaluation.report import Finding, as_json, print_findings
+    from perception.publish import publish_json
     from perception.weights import NO_WEIGHTS
 
     if task is not None and task not in TASKS:
@@ -116,7 +117,7 @@ def evaluate(manifest: str, set: str | None, task: str | None, split: str | None
     folder = Path(out) if out else _stamped()
     settings = {"manifest": Path(manifest).name, "set": set, "task": task, "split": split, "models": models, "draws": draws, "seed": seed,
                 "limit": limit, "images_listed": len(frame)}
-    write_json(as_json(findings, settings), folder / "evaluation.json")
+    publish_json(folder / "evaluation.json", as_json(findings, settings))
     if rates is not None:
         _write_rates(findings, rates)
     plots = _plots(findings, folder)
@@ -201,13 +202,12 @@ def _perceived(jobs: list, root: Path, models: str, weights: str | None, consent
 
 def _write_rates(findings: Sequence, file: str) -> None:
     """FMR and FNMR over thresholds, for :mod:`perception.operating_point`."""
-    from perception.evaluation.report import write_json
+    from perception.publish import publish_json
 
     found = [f for f in findings if f.rates]
     if len(found) != 1:
         raise InputError(f"rates= needs exactly one identity set, this run evaluated {len(found)}; choose one with set=")
-    numbers = {name: found[0].counts[name] for name in ("faces", "persons", "genuine", "impostor")}
-    write_json({"set": found[0].set, **numbers, "rates": found[0].rates}, Path(file))
+    publish_json(Path(file), {"set": found[0].set, **found[0].rated, "rates": found[0].rates})
 
 
 def _stamped() -> Path:

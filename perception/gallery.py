@@ -95,7 +95,7 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     file = find_weights(weights)
     table: Path | None = None
     if cache != "none":
-        digest = settings_digest(gallery=_content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr)
+        digest = settings_digest(gallery=content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr)
         try:
             table = make_private_folder(Path(cache) if cache else cache_folder()) / "galleries" / f"{digest}.parquet"
             if table.is_file():
@@ -337,7 +337,7 @@ def choose_roles(images: np.ndarray, person: np.ndarray, role: np.ndarray, usabl
     return chosen
 
 
-def _content_digest(folder: Path, labels: pd.DataFrame) -> str:
+def content_digest(folder: Path, labels: pd.DataFrame) -> str:
     """SHA-256 over the labels and the content of every labelled file (what cannot be read counts by its reason)."""
     from perception.image_io import Unusable, read_image_bytes
 

@@ -82,9 +82,9 @@ def identify(image: str, gallery: str, consent: bool, fmr: float, margin: float 
     print(NO_AUTHENTICATION)
     _store(point, gallery, labels, file, cache)
     if out is not None:
-        from perception.verify import _write
+        from perception.publish import publish_json
 
-        _write(out, {"image": image, "faces": decisions, "operating_point": point, "note": NO_AUTHENTICATION})
+        publish_json(Path(out), {"image": image, "faces": decisions, "operating_point": point, "note": NO_AUTHENTICATION})
     return 0
 
 
@@ -184,21 +184,19 @@ def _lines(decisions: Sequence[dict[str, Any]], point: dict[str, Any]) -> list[s
 
 def _store(point: dict[str, Any], gallery: str, labels: pd.DataFrame, weights: Path, cache: str | None) -> None:
     """Keep the operating point beside the gallery's digest in the cache (numbers only)."""
-    import json
-
     from perception.cache import make_private_folder, settings_digest
     from perception.errors import CacheError
-    from perception.gallery import _content_digest
-    from perception.publish import publish
+    from perception.gallery import content_digest
+    from perception.publish import publish_json
     from perception.weights import cache_folder, file_digest
 
     if cache == "none":
         return
-    digest = settings_digest(gallery=_content_digest(Path(gallery), labels), facenet=file_digest(weights), fmr=point["fmr"],
+    digest = settings_digest(gallery=content_digest(Path(gallery), labels), facenet=file_digest(weights), fmr=point["fmr"],
                              strategy=point["strategy"])
     try:
         folder = make_private_folder((Path(cache) if cache else cache_folder()) / "galleries")
-        publish(folder / f"{digest}.operating_point.json", json.dumps(point, indent=1).encode())
+        publish_json(folder / f"{digest}.operating_point.json", point)
     except CacheError:
         if cache:
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perception.command import Setting, run
 from perception.errors import InputError
@@ -72,8 +72,10 @@ def verify(a: str, b: str, threshold: float | None, fmr: float, rates: str | Non
         print(f"a face seems to wear a mask: its threshold is {MASK_OFFSET:.2f} higher, and the rates above are those of bare faces")
     print(NO_AUTHENTICATION)
     if out is not None:
-        _write(out, {"decision": decision, "score": score, "threshold": needed, "masked": masked, "reasons": reasons,
-                     "fmr": point.fmr, "fnmr": point.fnmr, "rates_measured_on": point.source, "note": NO_AUTHENTICATION})
+        from perception.publish import publish_json
+
+        publish_json(Path(out), {"decision": decision, "score": score, "threshold": needed, "masked": masked, "reasons": reasons,
+                                 "fmr": point.fmr, "fnmr": point.fnmr, "rates_measured_on": point.source, "note": NO_AUTHENTICATION})
     return 0
 
 
@@ -91,14 +93,6 @@ def _look(pipeline: FacePipeline, name: str, path: str) -> tuple[Face, tuple[str
     if len(result.faces) > 1:
         print(f"{name}: {len(result.faces)} faces, the largest is compared", file=sys.stderr)
     return result.faces[0], assess(decoded.pixels, result.faces[0]).reasons
-
-
-def _write(out: str, content: dict[str, Any]) -> None:
-    import json
-
-    from perception.publish import publish
-
-    publish(Path(out), json.dumps(content, indent=1, ensure_ascii=False).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from perception.evaluation.bootstrap import Measure
-from perception.publish import publish
 
 
 @dataclass
@@ -34,6 +31,8 @@ class Finding:
         FMR and FNMR over thresholds.
     rates : list of dict
         FMR and FNMR of bare faces at round thresholds, with intervals.
+    rated : dict of str to int
+        Faces, persons and comparisons behind ``rates``.
     note : str or None
         Why the set was not evaluated.
     """
@@ -47,6 +46,7 @@ class Finding:
     table: list[dict[str, Any]] = field(default_factory=list)
     curve: tuple[np.ndarray, np.ndarray] | None = None
     rates: list[dict[str, float | None]] = field(default_factory=list)
+    rated: dict[str, int] = field(default_factory=dict)
     note: str | None = None
 
 
@@ -61,11 +61,6 @@ def as_json(findings: Sequence[Finding], about: Mapping[str, Any]) -> dict[str, 
             entry["curve"] = _thinned(*f.curve)
         entries.append(entry)
     return {"about": dict(about), "findings": entries}
-
-
-def write_json(content: Mapping[str, Any], file: Path) -> None:
-    """Publish JSON (NaN and infinity do not occur in it)."""
-    publish(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -123,7 +123,9 @@ def _identity(finding: Finding, rows: pd.DataFrame, results: Mapping[str, ImageR
     finding.metrics |= metrics | evaluate_identification(vectors, person[found], rows["path"].to_numpy(str)[found], draws, seed)
     finding.counts |= {"faces": int(found.sum()), "persons": persons, **count, "masked": int(masked.sum())}
     finding.curve = curve.rates(np.ones(len(comparisons.score)))
-    finding.rates = rate_table(comparisons.part(comparisons.masked == 0), draws, seed)
+    bare = comparisons.part(comparisons.masked == 0)
+    finding.rates = rate_table(bare, draws, seed)
+    finding.rated = {"faces": int((~masked).sum()), "persons": len(np.unique(numbers[~masked])), **bare.count()}
 
 
 def _pairs(finding: Finding, rows: pd.DataFrame, results: Mapping[str, ImageResult], fixed: float, draws: int, seed: int) -> None:

@@ -231,12 +231,13 @@ def test_the_logistic_strategy_gives_probabilities_and_a_lone_row_left_out_leave
 
 
 def test_nothing_that_goes_to_json_is_nan(tmp_path):
-    from perception.evaluation.report import Finding, as_json, write_json
+    from perception.evaluation.report import Finding, as_json
+    from perception.publish import publish_json
 
     c = comparisons([0.9], [0.1])
     metrics, thresholds, curve = verify_all(c, draws=50)
     finding = Finding("s", "identity", metrics=metrics, thresholds=thresholds, curve=curve.rates(np.ones(2)))
-    write_json(as_json([finding, Finding("t", "none", note="why")], {"seed": 0}), tmp_path / "e.json")
+    publish_json(tmp_path / "e.json", as_json([finding, Finding("t", "none", note="why")], {"seed": 0}))
     content = json.loads((tmp_path / "e.json").read_text())
     assert content["findings"][0]["metrics"]["eer"]["value"] == 0.0 and content["findings"][1]["note"] == "why"
     assert Path(tmp_path / "e.json").stat().st_size < 3000

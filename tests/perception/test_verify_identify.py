@@ -136,9 +136,9 @@ def test_a_picture_without_a_face_or_that_cannot_be_read_is_exit_code_2(loaded, 
 
 @pytest.fixture
 def customers(portraits, tmp_path):
-    """Four people with six portraits each; the fifth person is a stranger."""
+    """Four people with four portraits each; the fifth person is a stranger."""
     for path in portraits[:40]:
-        if int(path.stem) <= 6:
+        if int(path.stem) <= 4:
             (tmp_path / "gallery" / path.parent.name).mkdir(parents=True, exist_ok=True)
             (tmp_path / "gallery" / path.parent.name / path.name).write_bytes(path.read_bytes())
     return tmp_path / "gallery"
