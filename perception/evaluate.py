@@ -31,7 +31,7 @@ SETTINGS = (
     Setting("set", str, "sets to evaluate, separated by commas (default: all)"),
     Setting("task", str, "detection, identity, pairs, emotion, mask or classification (default: what the labels say)"),
     Setting("split", str, "rows whose column split says this"),
-    Setting("boxes", str, "annotation file of the images' faces (any format of perception.annotations), for detection"),
+    Setting("boxes", str, "annotation file of the images' faces, names as in the manifest (see perception.annotations), for detection"),
     Setting("images", str, "folder that paths are relative to (default: that of the manifest)"),
     Setting("persons", str, "regular expression on a file's name whose first group is the person, for intervals by person"),
     Setting("limit", int, "images per set and label at most, drawn with the seed", minimum=1),
