@@ -20,8 +20,6 @@ from perception.annotations.record import (
     read_text,
 )
 
-MAX_DEPTH = 32
-
 
 def read(path: Path, size_of: SizeOf) -> list[AnnotatedImage]:
     """Read one XML file, or all of a folder (sorted by name).
