@@ -73,7 +73,8 @@ def _key(value: Any) -> Any:
 def write(images: Sequence[AnnotatedImage], size_of: SizeOf) -> bytes:
     """The content of a file."""
     labels = sorted({box.label for image in images for box in image.boxes})
-    pictures, annotations = [], []
+    pictures: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for k, image in enumerate(images):
         width, height = (image.width, image.height) if image.width and image.height else size_of(image.image)
         pictures.append({"id": k + 1, "file_name": image.image, "width": width, "height": height})

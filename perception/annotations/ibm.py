@@ -53,7 +53,8 @@ def _box(entry: dict[str, Any], width: int, height: int, where: str) -> Box:
     shares = [entry.get(key) for key in ("x", "y", "x2", "y2")]
     if all(share is None for share in shares):
         shares = [0.0, 0.0, 1.0, 1.0]
-    unit = checked_box(entry.get("label"), tuple(shares), where)
+    x0, y0, x1, y1 = shares
+    unit = checked_box(entry.get("label"), (x0, y0, x1, y1), where)
     if min(unit.x0, unit.y0) < -0.5 or max(unit.x1, unit.y1) > 1.5:
         raise AnnotationError(f"{where}: the box {unit.label[:40]!r} must be given in shares of the image's sides (0 to 1)")
     return Box(unit.label, unit.x0 * width, unit.y0 * height, unit.x1 * width, unit.y1 * height)

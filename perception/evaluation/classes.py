@@ -96,7 +96,7 @@ def evaluate_classes(truth: np.ndarray, probabilities: np.ndarray, names: Sequen
             both = values["precision"] + values["recall"]
             values["f1"] = 2 * values["precision"] * values["recall"] / both if both > 0 else float("nan")
         else:
-            values |= {f"recall/{names[k]}": recall(int(k), w) for k in np.flatnonzero(counts)}
+            values |= {f"recall/{names[int(k)]}": recall(int(k), w) for k in np.flatnonzero(counts)}
         for name in groups:
             rows = seen & (group == name)
             values[f"group/{name}/accuracy"] = weighted_mean(right[rows], w[rows])

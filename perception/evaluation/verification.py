@@ -100,7 +100,7 @@ def assemble(score: np.ndarray, pairs: np.ndarray, person: np.ndarray, persons: 
     """Comparisons of given pairs of rows, shape (k, 2)."""
     a, b = pairs[:, 0], pairs[:, 1]
     same = np.array([x is not None and x == y for x, y in zip(group[a], group[b], strict=True)], dtype=bool)
-    return Comparisons(score, person[a] == person[b], person[a], person[b], masked[a].astype(int) + masked[b].astype(int),
+    return Comparisons(score, person[a] == person[b], person[a], person[b], np.asarray(masked[a].astype(int) + masked[b].astype(int)),
                        np.where(same, group[a], None), persons)
 
 
@@ -206,7 +206,7 @@ def rate_table(comparisons: Comparisons, draws: int = DRAWS, seed: int = 0) -> l
 
     def measure(persons: np.ndarray) -> dict[str, float]:
         w = comparisons.weights(persons)[order]
-        values = {}
+        values: dict[str, float] = {}
         for name, side in (("fmr", ~genuine), ("fnmr", genuine)):
             mass = np.r_[0.0, np.cumsum(np.where(side, w, 0.0))]
             share = mass[below] / mass[-1] if mass[-1] > 0 else np.full(len(at), np.nan)
@@ -214,7 +214,12 @@ def rate_table(comparisons: Comparisons, draws: int = DRAWS, seed: int = 0) -> l
         return values
 
     found = bootstrap(measure, comparisons.persons, {}, draws, seed)
-    return [{"threshold": float(t)} | {f"{name}{tail}": None if found[f"{name}_{t:.2f}"][key] is None
-                                       else float(f"{found[f'{name}_{t:.2f}'][key]:.6g}")
-                                       for name in ("fmr", "fnmr") for tail, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
-            for t in at]
+    table = []
+    for t in at:
+        row: dict[str, float | None] = {"threshold": float(t)}
+        for name in ("fmr", "fnmr"):
+            m = found[f"{name}_{t:.2f}"]
+            for tail, value in (("", m["value"]), ("_low", m["low"]), ("_high", m["high"])):
+                row[f"{name}{tail}"] = None if value is None else float(f"{value:.6g}")
+        table.append(row)
+    return table
