@@ -18,7 +18,15 @@ from perception.evaluation.detection import evaluate_detection, match, overlap, 
 from perception.evaluation.identification import evaluate_identification
 from perception.evaluation.pairs import best_threshold, cross_calibrated, persons_of_pairs
 from perception.evaluation.persons import deal, evaluate_persons
-from perception.evaluation.verification import Comparisons, RateCurve, all_pairs, at_fmr, equal_error_rate, verify_all
+from perception.evaluation.verification import (
+    Comparisons,
+    RateCurve,
+    all_pairs,
+    at_fmr,
+    equal_error_rate,
+    rate_table,
+    verify_all,
+)
 
 
 def comparisons(genuine: list[float], impostor: list[float]) -> Comparisons:
@@ -42,6 +50,13 @@ def test_eer_of_three_genuine_and_four_impostor_scores_is_a_quarter():
     assert curve.thresholds[at_fmr(fmr, 0.25)] == 0.4 and fnmr[at_fmr(fmr, 0.25)] == 0
     assert curve.thresholds[at_fmr(fmr, 0.2)] == 0.8 and fnmr[at_fmr(fmr, 0.2)] == pytest.approx(1 / 3)
     assert at_fmr(np.array([0.0, 1.0]), 0.5) == 0
+
+
+def test_rates_at_a_half_of_three_genuine_and_four_impostor_scores_are_a_third_and_a_quarter():
+    rows = rate_table(comparisons([0.9, 0.8, 0.4], [0.7, 0.3, 0.25, 0.1]), draws=50)
+    assert [row["threshold"] for row in (rows[0], rows[30], rows[-1])] == [0.2, 0.5, 0.8] and len(rows) == 61
+    assert (rows[30]["fmr"], rows[30]["fnmr"]) == (0.25, 0.333333) and rows[0]["fmr"] == 0.75 and rows[-1]["fmr"] == 0
+    assert rows[5]["fmr"] == 0.75 and rows[6]["fmr"] == 0.5  # a score of .25 reaches .25
 
 
 def test_two_normal_score_distributions_two_deviations_apart_have_an_eer_of_phi_of_minus_one():
