@@ -25,6 +25,7 @@ pandas and PyArrow only: the simulator imports it without paying for the network
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +65,8 @@ AFFECT_CENTRES: Final = np.vstack([0.75 * np.column_stack([np.cos(_ANGLES), np.s
 """Valence and arousal of the seven classes, shape (7, 2): places on the circumplex (J. A. Russell, "A circumplex model of
 affect", JPSP 39, 1980) at three quarters of its radius, neutral at the origin."""
 
+_ATTRS = b"perception"
+"""Key of the parquet file's metadata under which a table's ``attrs`` (a gallery's operating point) are kept."""
 _TEXT = frozenset({"image", "status", "reason", "identity", "person", "role", "true_emotion", "identity_unenrolled", "mask_status"})
 _REAL = frozenset((*BOX_COLUMNS, "score", *EMOTION_COLUMNS, *FER_COLUMNS, "mask_probability", "similarity", "similarity_unenrolled",
                    "emotion_confidence"))
@@ -234,14 +237,17 @@ def read_features(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FeaturesError(f"there is no feature table at {path}; make one with python -m perception.extract")
     try:
-        frame = pyarrow.parquet.read_table(path).to_pandas()
-    except (pyarrow.ArrowException, OSError) as error:
+        table = pyarrow.parquet.read_table(path)
+        frame = table.to_pandas()
+        attrs = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise FeaturesError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:120]})") from error
     try:
         frame = normalise(frame)
     except FeaturesError as error:
         raise FeaturesError(f"{path}: {error}") from None
     validate(frame, str(path))
+    frame.attrs.update(attrs if isinstance(attrs, dict) else {})
     return frame
 
 
@@ -266,12 +272,15 @@ def write_features(frame: pd.DataFrame, path: str | Path) -> None:
     import pyarrow.parquet
 
     path = Path(path)
+    attrs = json.dumps(frame.attrs)
     frame = normalise(frame)
     validate(frame)
     types = {name: pyarrow.string() for name in _TEXT} | {name: pyarrow.float32() for name in _REAL}
     types |= {"face": pyarrow.int64(), "true_mask": pyarrow.bool_(), "embedding": pyarrow.list_(pyarrow.float32())}
     arrays = {name: pyarrow.array(frame[name], type=types.get(name), from_pandas=True) for name in frame.columns}
     table = pyarrow.table(arrays)
+    if attrs != "{}":
+        table = table.replace_schema_metadata({_ATTRS: attrs.encode()})
     publish(path, lambda file: pyarrow.parquet.write_table(table, file, compression="zstd"))
 
 
