@@ -37,7 +37,7 @@ REVEALED = {
     "affect": ("home_valence", "valence", "arousal", "mood", "expectation", "fatigue"),
     "purse": ("price_sensitivity", "monthly_budget", "budget"),
 }
-POOL, POOL_CUSTOMERS, POOL_SEED = 1024, 1024, MAX_SEED - 2
+POOL, POOL_CUSTOMERS, POOL_SEED = 1024, 256, MAX_SEED - 2
 
 
 class InformedOracle(StateOracle):
@@ -62,15 +62,30 @@ class InformedOracle(StateOracle):
 
     name = "informed_oracle"
 
-    def __init__(self, shop: Shop, particles: int = 256, base: PricedOracle | None = None, *, bonus: float = 0.0,
-                 revealed: Sequence[str] = (), seed: int = MAX_SEED - 1, pool_rounds: int = 2):
+    def __init__(
+        self,
+        shop: Shop,
+        particles: int = 256,
+        base: PricedOracle | None = None,
+        *,
+        bonus: float = 0.0,
+        revealed: Sequence[str] = (),
+        seed: int = MAX_SEED - 1,
+        pool_rounds: int = 2,
+    ):
         check_filtered(shop)
         if particles < 2:
             raise ShopError(f"particles is {particles}; an informed oracle needs at least 2")
         if unknown := sorted(set(revealed) - set(REVEALED)):
             raise ShopError(f"revealed names {', '.join(unknown)}; known are {', '.join(REVEALED)}")
         self.revealed = tuple(revealed)
-        self.shop, self.particles, self.base, self.bonus, self.seed = shop, particles, base or PricedOracle(), bonus, seed
+        self.shop, self.particles, self.base, self.bonus, self.seed = (
+            shop,
+            particles,
+            base or PricedOracle(),
+            bonus,
+            seed,
+        )
         self.likelihood = expression_likelihood(shop)
         self._lives: LiveCustomers | None = None
         self._keep: list[tuple[np.ndarray, np.ndarray]] | None = None
@@ -81,7 +96,9 @@ class InformedOracle(StateOracle):
 
     def choose(self, lives: LiveCustomers, rows: np.ndarray) -> np.ndarray:
         if self.seed == lives.seed:
-            raise ShopError(f"the informed oracle imagines with seed {self.seed}, the customers' own; give it another one")
+            raise ShopError(
+                f"the informed oracle imagines with seed {self.seed}, the customers' own; give it another one"
+            )
         self._update(lives, rows)
         customers, mask = lives.state.customers, lives.action_masks()[rows]
         known = customers["recognised"][rows] == SELF
@@ -142,8 +159,9 @@ class InformedOracle(StateOracle):
         each = self.base.score(lives.world, state, number, respond(lives.world, state, number))
         each = each.reshape(*cloud.log_weight.shape, -1)
         left = 1.0 - cloud.customers["day"] / lives.world.params[0]["horizon_days"]
-        return self._optimistic(np.einsum("nm,nma->na", weights, each), np.einsum("nm,nma->na", weights, each**2),
-                                (weights * left).sum(1))
+        return self._optimistic(
+            np.einsum("nm,nma->na", weights, each), np.einsum("nm,nma->na", weights, each**2), (weights * left).sum(1)
+        )
 
     def _optimistic(self, mean: np.ndarray, square: np.ndarray, left: np.ndarray) -> np.ndarray:
         if self.bonus == 0.0:
@@ -154,7 +172,9 @@ class InformedOracle(StateOracle):
     def _stranger_scores(self, lives: LiveCustomers, rows: np.ndarray) -> np.ndarray:
         """Score (n, K + 1) of customers of whom nothing is seen but the picture."""
         if self._pool is None:  # the first round of the pool: as if they were new
-            cloud = Cloud(*(array[rows] for array in self._cloud))._replace(log_weight=np.zeros((len(rows), self.particles)))
+            cloud = Cloud(*(array[rows] for array in self._cloud))._replace(
+                log_weight=np.zeros((len(rows), self.particles))
+            )
             return self._posterior_score(lives, cloud, cloud.weights())
         pool, state = self._pool, self._pool.lives(lives.state)
         number = np.arange(pool.log_weight.size)

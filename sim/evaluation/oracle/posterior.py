@@ -64,7 +64,9 @@ def check_filtered(shop: Shop) -> None:
     p = shop.params[0]
     for name in (*VARIANTS, "taste_click_rate", "taste_ignore_rate", "taste_noise", "delay_days", "refunds"):
         if p[name] > 0:
-            raise ShopError(f"the informed oracle follows the customers of the default shop; here {name} is {p[name]:g}, not 0")
+            raise ShopError(
+                f"the informed oracle follows the customers of the default shop; here {name} is {p[name]:g}, not 0"
+            )
 
 
 def prior(lives: LiveCustomers, rows: np.ndarray, particles: int, seed: int) -> Cloud:
@@ -209,5 +211,7 @@ def _softmax_regression(x: np.ndarray, target: np.ndarray, penalty: float = 1.0)
         value = -(target * log_p).sum() + 0.5 * penalty * np.square(w).sum()
         return float(value), (x.T @ (np.exp(log_p) - target) + penalty * w).ravel()
 
-    found = minimize(loss, np.zeros(x.shape[1] * target.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    found = minimize(
+        loss, np.zeros(x.shape[1] * target.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}
+    )
     return np.asarray(found.x.reshape(x.shape[1], -1))
