@@ -114,6 +114,10 @@ class InformedOracle(StateOracle):
         return best_allowed(score, mask)
 
     # ------------------------------------------------------------------ the posterior
+    def posterior(self, rows: np.ndarray) -> Cloud:
+        """Particles of the customers in `rows` (n,) as of the last decision: whom this customer may be, and how likely."""
+        return Cloud(*(array[rows] for array in self._cloud))
+
     def _update(self, lives: LiveCustomers, rows: np.ndarray) -> None:
         """Bring the particles of the customers in `rows` to the present; asked again about the same moment, do nothing."""
         customers = lives.state.customers
