@@ -13,6 +13,11 @@ It knows the true model and computes like nobody's agent, but sees only what cou
 
 so what it earns is about what hidden state leaves to be earned through this camera: an estimate of the reachable, where the
 oracles that know the true state are not reachable. It is no strict bound: its rule is the best known one, not the optimum.
+
+Measured on the default shop with 512 particles: 18.2 +- 1.6 under the oracle camera and 15.5 +- 1.5 under the perceived one (500
+evaluation customers), where the priced oracle earns 28.0; told taste alone 25.4 +- 3.8 (125 customers). Fewer particles earn
+less, 18.0 with 128 where 512 earn 18.5 (512 tuning customers), so a little more may be there. Prices half or double, and bonuses
+of .3 and .6, earn no more.
 """
 
 from __future__ import annotations
