@@ -54,9 +54,9 @@ SETTINGS = (
 
 
 def evaluate(manifest: str, set: str | None, task: str | None, split: str | None, boxes: str | None, images: str | None,
-             persons: str | None, limit: int | None, models: str, emotion: str, threshold: float | None, per_person: int, draws: int, seed: int,
-             out: str | None, rates: str | None, mlflow: bool | None, weights: str | None, consent: bool, cache: str | None, batch: int,
-             progress: bool) -> int:
+             persons: str | None, limit: int | None, models: str, emotion: str, threshold: float | None, per_person: int, draws: int,
+             seed: int, out: str | None, rates: str | None, mlflow: bool | None, weights: str | None, consent: bool, cache: str | None,
+             batch: int, progress: bool) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
