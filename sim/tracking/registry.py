@@ -94,7 +94,7 @@ class Registry:
     def add(self, model_id: str, run_id: str, tags: Mapping[str, str]) -> str:
         """The version of a logged model, made if there is none."""
         for known in self.client.search_model_versions(f"name = '{self.name}'"):
-            if known.model_id == model_id:
+            if model_id in (known.model_id, *str(known.source).split("/")):  # SQL stores answer without the model's id
                 return str(known.version)
         with _tracking_at(self.store.uri):
             made = self.client.create_model_version(
