@@ -13,17 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agents.a2c import A2CAgent
     from agents.base import Agent, Decision
     from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
+    from agents.dqn import DQNAgent
     from agents.epsilon_greedy import EpsilonGreedy
     from agents.errors import AgentError
+    from agents.fitted_q import FittedQ
     from agents.linear_bandits import ChargedLinUCB, LinUCB
     from agents.logistic import LogisticTS
+    from agents.maskable_ppo import MaskablePPOAgent
+    from agents.memory import RememberingAgent
     from agents.neural_bandits import NeuralLinear
     from agents.organic import Factorisation, OrganicCount, OrganicPopularity
     from agents.ppo import PPOAgent
     from agents.ppo_belief import PPOBelief
     from agents.ranked import Ranked
+    from agents.recurrent_ppo import RecurrentPPOAgent
     from agents.thompson import LinTS
     from agents.ucb import UCB1
 
@@ -32,12 +38,14 @@ _HOME = {
     "Random": "baselines", "HoldBack": "baselines", "Popularity": "baselines", "CappedPopularity": "baselines",
     "EpsilonGreedy": "epsilon_greedy", "UCB1": "ucb", "LinUCB": "linear_bandits", "ChargedLinUCB": "linear_bandits",
     "LinTS": "thompson", "LogisticTS": "logistic", "NeuralLinear": "neural_bandits", "PPOAgent": "ppo",
-    "PPOBelief": "ppo_belief",
+    "PPOBelief": "ppo_belief", "A2CAgent": "a2c", "DQNAgent": "dqn", "MaskablePPOAgent": "maskable_ppo",
+    "RecurrentPPOAgent": "recurrent_ppo", "RememberingAgent": "memory", "FittedQ": "fitted_q",
     "OrganicPopularity": "organic", "OrganicCount": "organic", "Factorisation": "organic", "Ranked": "ranked",
 }
-__all__ = ["Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "Decision", "EpsilonGreedy", "Factorisation", "HoldBack",
-           "LinTS", "LinUCB", "LogisticTS", "NeuralLinear", "OrganicCount", "OrganicPopularity", "PPOAgent", "PPOBelief",
-           "Popularity", "Random", "Ranked", "UCB1", "load_agent"]
+__all__ = ["A2CAgent", "Agent", "AgentError", "CappedPopularity", "ChargedLinUCB", "DQNAgent", "Decision", "EpsilonGreedy",
+           "Factorisation", "FittedQ", "HoldBack", "LinTS", "LinUCB", "LogisticTS", "MaskablePPOAgent", "NeuralLinear",
+           "OrganicCount", "OrganicPopularity", "PPOAgent", "PPOBelief", "Popularity", "Random", "Ranked", "RecurrentPPOAgent",
+           "RememberingAgent", "UCB1", "load_agent"]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,6 +40,18 @@ class Actor(NamedTuple):
             x = np.tanh(row_blocks.multiply(x, weight) + bias)
         return row_blocks.multiply(x, self.weights[-1]) + self.biases[-1]
 
+    def packed(self) -> dict[str, NDArray[np.float32]]:
+        """The weights by name, in the precision they were trained in: what a saved agent holds."""
+        arrays = {f"weight_{i}": weight.astype(np.float32) for i, weight in enumerate(self.weights)}
+        return arrays | {f"bias_{i}": bias.astype(np.float32) for i, bias in enumerate(self.biases)}
+
+    @classmethod
+    def unpacked(cls, arrays: dict[str, NDArray]) -> Actor:
+        """Inverse of `packed`; other arrays beside the weights are passed over."""
+        layers = range(sum(name.startswith("weight_") for name in arrays))
+        return cls(tuple(arrays[f"weight_{i}"].astype(np.float64) for i in layers),
+                   tuple(arrays[f"bias_{i}"].astype(np.float64) for i in layers))
+
     @staticmethod
     def softmax(logits: NDArray[np.float64], action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Probabilities (N, K + 1) of logits (N, K + 1), exactly zero where masked."""

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.checks import check_reward
+from agents.logged import InteractionLog, check_log
 
 _REPORT_EVERY = 16_384      # interactions between two reports
+_LOG_BATCH = 512            # logged interactions of one update, as many as there are lanes by default
 
 
 class Bandit(Agent):
@@ -55,6 +57,7 @@ class Bandit(Agent):
         self.push_charge = push_charge
         self.refresh_every = self._at_least("refresh_every", refresh_every, 1)
         self.explore_at_evaluation = explore_at_evaluation
+        self._log: InteractionLog | None = None
 
     # ------------------------------------------------------------------ for sub-classes
     @abstractmethod
@@ -92,10 +95,39 @@ class Bandit(Agent):
         """Interact for `steps`, updating in batches of one step of all lanes; `evaluate` is not used."""
         self._fit(env, self.budget(steps), self.push_charge, report, 0)
 
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Fit every action's estimate to the logged rewards, charged as in `learn`.
+
+        No weights are needed: the reward of an action at an observation is the same whoever chose it, so each regression is
+        fitted to the rows that took its action. What the logging policy never tried stays unknown (and is explored).
+        """
+        check_log(self.name, log, self.observation_size, self.num_actions)
+        self.start()
+        self._absorb_log(log, self.push_charge)
+        self._report(report, len(log.action), {"rollout/value_per_step": float(np.mean(log.reward)),
+                                               "rollout/push_rate": float(np.mean(log.action > 0))})
+
+    def warm_start(self, log: InteractionLog) -> None:
+        """Let every `learn` to come (each short one of a tuning too) begin with this log; the log itself is not saved."""
+        check_log(self.name, log, self.observation_size, self.num_actions)
+        self._log = log
+
+    def _absorb_log(self, log: InteractionLog, push_charge: float) -> None:
+        reward = self.reward_scale * (log.reward - push_charge * (log.action > 0))
+        order = np.random.default_rng([self.seed, 2]).permutation(len(reward))      # no batch of one customer's life
+        for batch, first in enumerate(range(0, len(order), _LOG_BATCH), 1):
+            rows = order[first:first + _LOG_BATCH]
+            self.update(log.observation[rows], log.action[rows], reward[rows])
+            if batch % self.refresh_every == 0:
+                self.refresh()
+        self.refresh()
+
     def _fit(self, env: VectorEnv, steps: int, push_charge: float, report: Report | None, done: int) -> int:
-        """Learn from scratch; returns `done` plus the interactions taken."""
+        """Learn from scratch, or from the log of `warm_start`; returns `done` plus the interactions taken."""
         self._check_env(env)
         self.start()
+        if self._log is not None:
+            self._absorb_log(self._log, push_charge)
         rng = np.random.default_rng(self.seed)
         lanes, batches = env.num_envs, -(-steps // env.num_envs)
         observation, _ = env.reset(seed=self.seed)

@@ -14,6 +14,7 @@ of every logged action is known exactly, which off-policy estimators need (Horvi
 from __future__ import annotations
 
 import inspect
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from agents import storage
 from agents.checks import check_env, check_spaces, checked_batch, checked_uniform
 from agents.errors import AgentConfigError, AgentFileError, NotTrainedError, ShapeMismatchError
+from agents.logged import InteractionLog
+
+logger = logging.getLogger("agents")
 
 Metrics = dict[str, float]
 Evaluate = Callable[["Agent"], float]
@@ -79,6 +83,9 @@ class Agent(ABC):
         Whether `action_probabilities` are exact, or e.g. Monte Carlo estimates.
     learning_curve : list of (interactions, metrics)
         Everything reported during `learn`.
+    home : dict
+        What the agent is made for, as far as whoever builds it says: `env`, its name, and `labels`, the names of actions
+        1..K. Saved with the agent, so that it is not put to work where action k pushes another label.
     """
 
     name: str = "agent"
@@ -96,6 +103,7 @@ class Agent(ABC):
         self.total_steps = self._at_least("total_steps", total_steps, 0)
         self.num_envs = self._at_least("num_envs", num_envs, 1)
         self.learning_curve: list[tuple[int, Metrics]] = []
+        self.home: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ sizes
     @property
@@ -158,11 +166,23 @@ class Agent(ABC):
         ShapeMismatchError
             If a size is wrong or a uniform lies outside [0, 1); otherwise as `action_probabilities`.
         """
-        probabilities = self.action_probabilities(observation, action_mask)
+        return self.choose(self.action_probabilities(observation, action_mask), uniform)
+
+    def choose(self, probabilities: NDArray[np.float64], uniform: ArrayLike) -> Decision:
+        """Actions by inverse CDF from probabilities (N, K + 1) and uniforms (N,) in [0, 1)."""
         uniform = checked_uniform(self.name, len(probabilities), uniform)
         cumulative = np.cumsum(probabilities, axis=1)                                 # sequential: same for any N
         action = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)   # (N,) int64
         return Decision(action, probabilities[np.arange(len(action)), action], probabilities)
+
+    def expected_reward(self, observation: ArrayLike) -> NDArray[np.float64] | None:
+        """Money (N, K + 1) that the agent expects each action to earn at once; None for one that makes no such estimate.
+
+        Parameters
+        ----------
+        observation : array (N, D)
+        """
+        return None
 
     @abstractmethod
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -185,6 +205,32 @@ class Agent(ABC):
         report : callable, optional
             Called now and then with the interactions so far and metrics named `area/name`.
         """
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Learn from logged interactions alone, forgetting what was learned before; an agent that has nothing to learn agrees.
+
+        Parameters
+        ----------
+        log : see `agents.logged`.
+        evaluate, report : callable, optional
+            As of `learn`.
+
+        Raises
+        ------
+        AgentConfigError
+            For an agent that can only learn by interacting.
+        """
+        raise AgentConfigError(f"agent {self.name} cannot learn from a log; it needs an environment.")
+
+    def warm_start(self, log: InteractionLog) -> None:
+        """Let the next `learn` begin with what this log teaches.
+
+        Raises
+        ------
+        AgentConfigError
+            For an agent that cannot.
+        """
+        raise AgentConfigError(f"agent {self.name} cannot start from a log.")
 
     def budget(self, steps: int | None = None) -> int:
         """Interactions the last `report` of `learn(steps=steps)` will stand at, tuning included."""
@@ -211,6 +257,7 @@ class Agent(ABC):
             "agent": type(self).__name__, "name": self.name, "seed": self.seed, "layout": self.layout,
             "observation_size": self.observation_size, "num_actions": self.num_actions,
             "settings": self.settings(), "state": state, "learning_curve": self.learning_curve,
+            "home": self.home,
         }, arrays)
 
     def load(self, folder: str | Path) -> Self:
@@ -226,7 +273,8 @@ class Agent(ABC):
         AgentFileError
             If the folder holds no agent, a damaged one, or one of another class.
         ShapeMismatchError
-            If it was trained on other sizes or another observation layout.
+            If it was trained on other sizes, another observation layout or other labels. Of another environment of the
+            same sizes and labels it is taken over, with a warning: that may be the question.
         """
         spec, arrays = storage.read_agent(Path(folder))
         if spec["agent"] != type(self).__name__:
@@ -241,9 +289,23 @@ class Agent(ABC):
             key = next(key for key in {**saved_layout, **self.layout} if saved_layout.get(key) != self.layout.get(key))
             raise ShapeMismatchError(f"the {spec['name']} agent in {folder} was trained with observation part {key!r} "
                                      f"at {saved_layout.get(key)}, this environment has it at {self.layout.get(key)}.")
+        self._settle(folder, spec.get("home") or {})
         self._set_state(arrays, spec["state"])
         self.learning_curve = [(int(step), dict(metrics)) for step, metrics in spec["learning_curve"]]
         return self
+
+    def _settle(self, folder: str | Path, saved: Mapping[str, Any]) -> None:
+        """Compare where a saved agent comes from with where this one is."""
+        labels, own = saved.get("labels"), self.home.get("labels")
+        if labels and own and labels != own:
+            k = next((k for k, (a, b) in enumerate(zip(labels, own), 1) if a != b), min(len(labels), len(own)) + 1)
+            raise ShapeMismatchError(f"the agent in {folder} was trained on another catalog: its action {k} pushes "
+                                     f"{dict(enumerate(labels, 1)).get(k)!r}, here it would push "
+                                     f"{dict(enumerate(own, 1)).get(k)!r}; use the catalog it was trained on.")
+        if saved.get("env") and self.home.get("env") and saved["env"] != self.home["env"]:
+            logger.warning("the agent in %s was trained in env=%s and is now in env=%s: it acts as it learned there.",
+                           folder, saved["env"], self.home["env"])
+        self.home = {**saved, **self.home}
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """What was learned: arrays, and JSON values."""

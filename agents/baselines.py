@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.checks import check_reward
 from agents.errors import AgentConfigError
+from agents.logged import InteractionLog, check_log
 
 _REPORT_EVERY = 16_384      # interactions between two reports
 
@@ -36,6 +37,9 @@ class Random(Agent):
               report: Report | None = None) -> None:
         """Nothing to learn."""
 
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Nothing to learn."""
+
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         return action_mask / action_mask.sum(axis=1, keepdims=True)
 
@@ -47,6 +51,9 @@ class HoldBack(Agent):
 
     def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
               report: Report | None = None) -> None:
+        """Nothing to learn."""
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
         """Nothing to learn."""
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -105,6 +112,15 @@ class Popularity(Agent):
                     "rollout/fps": reported / max(time.perf_counter() - start, 1e-9)})
         with np.errstate(invalid="ignore"):
             self.value_, self.count_ = money / count, count
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Rank the labels on a log instead; of a policy that chooses by customer, each label's mean is over *its* customers."""
+        check_log(self.name, log, self.observation_size, self.num_actions)
+        count = np.bincount(log.action, minlength=self.num_actions)
+        with np.errstate(invalid="ignore"):
+            self.value_ = np.bincount(log.action, weights=log.reward, minlength=self.num_actions) / count
+        self.count_ = count
+        self._report(report, len(log.action), {"rollout/value_per_step": float(np.mean(log.reward))})
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         value = np.nan_to_num(self._need("value_"), nan=-math.inf)
@@ -165,9 +181,21 @@ class CappedPopularity(Popularity):
     def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
               report: Report | None = None) -> None:
         """Rank the labels, then choose the cap with `evaluate`; with one cap nothing is chosen."""
+        self._check_tuning(evaluate)
+        super().learn(env, steps=steps, report=report)
+        self._tune(evaluate, report)
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Rank the labels on a log, then choose the cap as in `learn`."""
+        self._check_tuning(evaluate)
+        super().learn_from_log(log, report=report)
+        self._tune(evaluate, report)
+
+    def _check_tuning(self, evaluate: Evaluate | None) -> None:
         if evaluate is None and len(self.caps) > 1:
             raise AgentConfigError(f"agent {self.name} tunes its cap and needs `evaluate`; or give it one cap.")
-        super().learn(env, steps=steps, report=report)
+
+    def _tune(self, evaluate: Evaluate | None, report: Report | None) -> None:
         self.tuning_, values = [], []
         if evaluate is not None:
             for cap in self.caps:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from agents.bandit import greedy, random_argmax
 from agents.base import Evaluate, Report
 from agents.errors import AgentConfigError
+from agents.logged import InteractionLog, check_log
 from agents.ridge import FEW, RidgeBandit
 
 
@@ -147,6 +148,23 @@ class ChargedLinUCB(LinUCB):
         best = max(self.tuning_, key=lambda row: row["value"])["push_charge"] if self.tuning_ else self.charges[0]
         self._fit(env, super().budget(steps), best, report, done)
         self.push_charge_ = best
+
+    def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
+        """Fit to the log at every charge, keep the one that `evaluate` likes best; with one charge nothing is tuned."""
+        check_log(self.name, log, self.observation_size, self.num_actions)
+        if len(self.charges) > 1 and evaluate is None:
+            raise AgentConfigError(f"agent {self.name} tunes its charge and needs `evaluate`; or give it one charge.")
+        self.tuning_ = []
+        for charge in self.charges if len(self.charges) > 1 else ():
+            self.start()
+            self._absorb_log(log, charge)
+            assert evaluate is not None
+            self.tuning_.append({"push_charge": charge, "value": float(evaluate(self))})
+        best = max(self.tuning_, key=lambda row: row["value"])["push_charge"] if self.tuning_ else self.charges[0]
+        self.start()
+        self._absorb_log(log, best)
+        self.push_charge_ = best
+        self._report(report, len(log.action), {"tuning/push_charge": best})
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         return super()._state()[0], {"push_charge": self.push_charge_, "tuning": self.tuning_}

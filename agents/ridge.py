@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agents import row_blocks
 from agents.bandit import Bandit
@@ -160,6 +160,14 @@ class RidgeBandit(Bandit):
     def means(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """theta' x of N rows of features and all actions, (N, K + 1), in scaled reward."""
         return row_blocks.multiply(x, self._need("weights_").T)
+
+    def expected_reward(self, observation: ArrayLike) -> NDArray[np.float64]:
+        """theta' x in money (N, K + 1), without the charge that a push was learned with."""
+        x = self.features(np.asarray(observation, dtype=np.float32))
+        charge = getattr(self, "push_charge_", None)
+        money = self.means(x) / self.reward_scale
+        money[:, 1:] += self.push_charge if charge is None else charge
+        return money
 
     def widths(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """sqrt(x' A^-1 x) = |L^-1 x| of N rows of features and all actions, (N, K + 1)."""

@@ -1,8 +1,9 @@
-"""A saved agent on disk: `agent.json` (what it is) beside `arrays-<digest>.npz` (what it learned).
+"""A saved agent on disk: `agent.json` (what it is) beside `arrays-<digest>.safetensors` (what it learned).
 
 The JSON file is the commit point. Arrays are published first under a name that holds their SHA-256, then the JSON
 that names them replaces the old one, then older arrays go; a crash in between leaves the former agent whole. Every
 file is written beside its target, fsynced and renamed. Nothing is pickled, so loading a foreign file runs no code.
+Format 1 kept its arrays in NumPy's `.npz`; it is still read.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from agents.errors import AgentFileError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 SPEC = "agent.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)      # the zip format's zero: equal arrays give equal bytes
 _REQUIRED = ("format", "agent", "name", "layout", "observation_size", "num_actions", "settings", "state",
              "learning_curve", "arrays", "sha256")
 
@@ -38,15 +41,15 @@ def write_agent(folder: Path, spec: dict[str, Any], arrays: dict[str, NDArray]) 
     """
     data = _pack(arrays)
     digest = hashlib.sha256(data).hexdigest()
-    target = f"arrays-{digest[:16]}.npz"
+    target = f"arrays-{digest[:16]}.safetensors"
     spec = {"format": FORMAT, **spec, "arrays": target, "sha256": digest,
             "versions": {"python": platform.python_version(), "numpy": np.__version__}}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _publish(folder / target, data)
         _publish(folder / SPEC, json.dumps(spec, indent=1, allow_nan=False).encode())
-        for old in folder.glob("arrays-*.npz"):
-            if old.name != target:
+        for old in folder.glob("arrays-*"):
+            if old.name != target and old.suffix in (".npz", ".safetensors"):
                 old.unlink()
     except OSError as error:
         raise AgentFileError(f"the agent cannot be saved in {folder}: {error.strerror or error}.") from error
@@ -69,26 +72,28 @@ def read_agent(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:
     missing = [key for key in _REQUIRED if not isinstance(spec, dict) or key not in spec]
     if missing:
         raise AgentFileError(f"{folder / SPEC} is not a saved agent: it lacks {', '.join(missing)}.")
-    if spec["format"] != FORMAT:
-        raise AgentFileError(f"{folder} was saved in format {spec['format']}, this version reads format {FORMAT}.")
+    if spec["format"] not in READABLE:
+        raise AgentFileError(f"{folder} was saved in format {spec['format']}, this version reads formats "
+                             f"{' and '.join(map(str, READABLE))}.")
     path = folder / Path(str(spec["arrays"])).name          # the name only: never outside the folder
     try:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != spec["sha256"]:
             raise AgentFileError(f"{path} is damaged: its SHA-256 differs from the one in {SPEC}; save the agent again.")
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return spec, {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return spec, _unpack(data, path.suffix)
+    except (OSError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
         raise AgentFileError(f"the arrays of the agent in {folder} cannot be read: {error}.") from error
 
 
 def _pack(arrays: dict[str, NDArray]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for key in sorted(arrays):
-            with archive.open(zipfile.ZipInfo(f"{key}.npy", _EPOCH), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(arrays[key]), allow_pickle=False)
-    return buffer.getvalue()
+    return save({key: np.asarray(arrays[key], order="C") for key in sorted(arrays)})     # equal arrays give equal bytes
+
+
+def _unpack(data: bytes, suffix: str) -> dict[str, NDArray]:
+    if suffix == ".safetensors":
+        return {key: array.copy() for key, array in load(data).items()}     # its own arrays share read-only memory
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
 
 
 def _publish(path: Path, data: bytes) -> None:

@@ -33,6 +33,7 @@ QUANTITIES = (
 )  # fmt: skip
 EVALUATION_SEED = 10_000  # as evaluate.seed of conf/config.yaml
 TUNE_SEED = 20_000
+TRAINING = "training.json"  # beside a policy: its steps, the processor time of its training on one thread, its learning curve
 TUNE = (2000, TUNE_SEED)  # customers and seed for caps and charges: training faces, as tune of conf/config.yaml
 
 
@@ -57,6 +58,7 @@ class Arm:
     agent: str = "ppo"
     shop: tuple[str, ...] = ()
     evaluations: tuple[Evaluation, ...] = (Evaluation("sampled"),)
+    curve: bool = False  # note the value per tuning customer on the way, where this study trains the agent itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +145,7 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
     from sim import training
     from sim.evaluation.metrics import per_customer
     from sim.evaluation.rollout import rollout
+    from sim.report import dump_json
     from sim.shop.scenarios import load_shop
 
     started = time.monotonic()
@@ -154,9 +157,13 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
             if report is not None:
                 report(step)
 
+        clock = time.process_time()
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # the study has one bar of its own
-            training.train(agent, shop, steps=cell.steps, tune=TUNE, report=note)
+            done = training.train(agent, shop, steps=cell.steps, tune=TUNE, report=note, with_curve=cell.arm.curve)
+        spent = time.process_time() - clock - done.curve_processor_seconds
         agent.save(cell.policy)
+        steps = int(agent.budget(cell.steps)) if agent.learning_curve else 0  # some have nothing to learn
+        dump_json(cell.policy / TRAINING, {"steps": steps, "processor_seconds": round(spent, 2), "curve": done.curve})
     arrays: dict[str, np.ndarray] = {}
     for evaluation in cell.arm.evaluations:
         world = load_shop((*cell.arm.shop, *evaluation.shop))
@@ -187,6 +194,15 @@ def _loaded(agent: Any, folder: Path) -> bool:
 
 
 # ---------------------------------------------------------------------- files
+def read_training(policy: Path) -> dict[str, Any]:
+    """steps, processor_seconds and curve of a trained policy; empty where nothing was noted."""
+    try:
+        found = json.loads((policy / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def write_cell(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Publish the arrays of a cell by temp file, fsync and rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

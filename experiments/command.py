@@ -147,15 +147,24 @@ def main(
 ) -> int:
     """Run `study(settings)` and return the exit code: 0, 2 wrong input, 1 broken surroundings, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+
+    def job() -> None:
+        settings = parse(arguments, defaults)
+        check_shop(settings.shop)
+        study(settings)
+
+    return run_main(lambda: usage(module, question, defaults), job, arguments)
+
+
+def run_main(usage: Callable[[], str], job: Callable[[], None], arguments: Sequence[str]) -> int:
+    """Print `usage()` where help is asked for, else run `job()`; returns the exit code, as of `main`."""
     if any(argument in ("-h", "--help", "help") for argument in arguments):
-        print(usage(module, question, defaults))
+        print(usage())
         return 0
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # before NumPy is loaded, here and in the workers
     try:
-        settings = parse(arguments, defaults)
-        check_shop(settings.shop)
-        study(settings)
+        job()
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
@@ -177,4 +186,4 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-__all__ = ["ROOT", "ConfigError", "Settings", "check_shop", "main", "parse", "shown", "usage"]
+__all__ = ["ROOT", "ConfigError", "Settings", "check_shop", "main", "parse", "run_main", "shown", "usage"]

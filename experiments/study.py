@@ -6,10 +6,11 @@ import dataclasses
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from experiments.cells import Arm, Cell, Evaluation, plan, read_cell
+from experiments.cells import Arm, Cell, Evaluation, plan, read_cell, read_training
 from experiments.command import Settings
 from experiments.gaps import Estimate, gap
 from experiments.workers import run_cells
@@ -17,12 +18,16 @@ from experiments.workers import run_cells
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """`totals[arm][evaluation][quantity]` is (S, n): seed by evaluation customer; `faces` (n,) whose face each wears."""
+    """`totals[arm][evaluation][quantity]` is (S, n): seed by evaluation customer; `faces` (n,) whose face each wears.
+
+    `trainings[arm]`, seed by seed: what was noted of the training (`experiments.cells.read_training`).
+    """
 
     totals: dict[str, dict[str, dict[str, np.ndarray]]]
     faces: np.ndarray
     seeds: int
     seconds: float
+    trainings: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
     def customers(self) -> int:
@@ -73,7 +78,10 @@ def gather(cells: Sequence[Cell], seconds: float = 0.0) -> Results:
         for arm, evaluations in totals.items()
     }
     assert faces is not None
-    return Results(stacked, faces, 1 + max(cell.seed for cell in cells), seconds)
+    trainings: dict[str, list[dict[str, Any]]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.seed):
+        trainings.setdefault(cell.arm.name, []).append(read_training(cell.policy))
+    return Results(stacked, faces, 1 + max(cell.seed for cell in cells), seconds, trainings)
 
 
 __all__ = ["Arm", "Evaluation", "Results", "gather", "run"]

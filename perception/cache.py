@@ -24,16 +24,19 @@ import numpy as np
 from perception.errors import CacheError
 from perception.results import Face, ImageResult
 
-PIPELINE_VERSION = "1"
+PIPELINE_VERSION = "2"
 """Raised whenever results change for equal images, weights and settings."""
 
 
-def settings_digest(**settings: Any) -> str:
-    """SHA-256 over the pipeline's version, the shipped mask head and the given settings (JSON values)."""
-    from perception.mask import SHIPPED_HEAD
+def settings_digest(*, emotion: str | None = None, **settings: Any) -> str:
+    """SHA-256 over the pipeline's version, the shipped heads, the emotion head chosen and the given settings (JSON values)."""
+    from perception.emotion_head import DEFAULT_HEAD
+    from perception.emotion_head import SHIPPED_HEAD as EMOTION_HEAD
+    from perception.mask import SHIPPED_HEAD as MASK_HEAD
 
-    head = hashlib.sha256(SHIPPED_HEAD.read_bytes()).hexdigest() if SHIPPED_HEAD.is_file() else None
-    content = json.dumps({"version": PIPELINE_VERSION, "mask_head": head, **settings}, sort_keys=True)
+    heads = {name: hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+             for name, file in (("mask_head", MASK_HEAD), ("emotion_head", EMOTION_HEAD))}
+    content = json.dumps({"version": PIPELINE_VERSION, "emotion": emotion or DEFAULT_HEAD, **heads, **settings}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -116,6 +119,7 @@ def _face_entry(face: Face, embedding: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "box": list(face.box), "score": face.score, "landmarks": face.landmarks.astype(float).ravel().tolist(),
         "emotions": face.emotions.astype(float).tolist(), "mask": face.mask_probability, "embedding": None,
+        "fer": None if face.fer is None else face.fer.astype(float).tolist(),
     }
     if embedding and face.embedding is not None:
         entry["embedding"] = base64.b64encode(face.embedding.astype("<f4").tobytes()).decode()
@@ -129,4 +133,5 @@ def _read_face(entry: dict[str, Any]) -> Face:
         (x0, y0, x1, y1), float(entry["score"]), np.asarray(entry["landmarks"], np.float32).reshape(5, 2),
         np.asarray(entry["emotions"], np.float32).reshape(7), entry["mask"],
         None if embedding is None else np.frombuffer(base64.b64decode(embedding), "<f4").astype(np.float32).reshape(512),
+        None if entry["fer"] is None else np.asarray(entry["fer"], np.float32).reshape(7),
     )

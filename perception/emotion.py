@@ -49,6 +49,10 @@ class MiniXception(nn.Module):
         self.head = nn.Conv2d(_CHANNELS[-1], len(EMOTIONS), 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.read(x)[1].softmax(1)
+
+    def read(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 1, 64, 64) -> spatial means of the penultimate activations (n, 128), and logits (n, 7)."""
         for conv in self.stem:
             x = F.relu(conv(x))
         for i in range(4):
@@ -57,7 +61,7 @@ class MiniXception(nn.Module):
             # Keras' "same" pooling pads at the end only where the side is even
             border = (0, 1, 0, 1) if y.shape[-1] % 2 == 0 else (1, 1, 1, 1)
             x = F.max_pool2d(F.pad(y, border, value=float("-inf")), 3, 2) + self.shortcut[i](x)
-        return self.head(x).mean((2, 3)).softmax(1)
+        return x.mean((2, 3)), self.head(x).mean((2, 3))
 
 
 class EmotionModel:
@@ -97,12 +101,27 @@ class EmotionModel:
         ndarray, shape (n, 7), float32
             In the order of :data:`perception.features.EMOTIONS`.
         """
+        return torch.from_numpy(self.read(crops, batch_size)[1]).softmax(1).numpy()
+
+    def read(self, crops: np.ndarray, batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """What the combined head (:mod:`perception.emotion_head`) takes from this network.
+
+        Parameters
+        ----------
+        crops : ndarray, shape (n, 64, 64), uint8
+
+        Returns
+        -------
+        features : ndarray, shape (n, 128), float32
+            Spatial means of the penultimate activations.
+        logits : ndarray, shape (n, 7), float32
+        """
         if len(crops) == 0:
-            return np.empty((0, len(EMOTIONS)), np.float32)
+            return np.empty((0, _CHANNELS[-1]), np.float32), np.empty((0, len(EMOTIONS)), np.float32)
         scaled = (torch.from_numpy(np.ascontiguousarray(crops)).float()[:, None] / 255.0 - 0.5) * 2.0
         with torch.inference_mode():
-            parts = [self.network(part.to(self._device)).cpu() for part in scaled.split(batch_size)]
-        return torch.cat(parts).numpy()
+            parts = [self.network.read(part.to(self._device)) for part in scaled.split(batch_size)]
+        return torch.cat([f.cpu() for f, _ in parts]).numpy(), torch.cat([z.cpu() for _, z in parts]).numpy()
 
     def crops(self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
         """Cut faces as ``fer`` does.

@@ -6,11 +6,15 @@ Embeddings are biometric data: they are written (to the table and the cache) onl
 
 A folder with ``labels.csv`` (or a sub-folder of one), or ``gallery=true`` for one sub-folder per customer, is treated as
 a gallery: some images are enrolled and every face is recognised (:mod:`perception.gallery`).
+
+``draw=DIR`` also writes every picture with its boxes, emotions, masks and the count of faces (:mod:`perception.draw`), and
+names from the gallery where consent was stated.  ``video=FILE`` reads every n-th frame of a video instead of a folder, and
+follows its faces (:mod:`perception.extract_video`).
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,31 +22,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perception.command import Setting, run
-from perception.errors import CacheError, InputError
+from perception.emotion_head import check_head
+from perception.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from perception.cache import ImageCache
+    from perception.pipeline import FacePipeline
     from perception.results import ImageResult
 
 PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
 EXAMPLE = "python -m perception.extract images=photos out=features.parquet"
 SETTINGS = (
-    Setting("images", str, "folder of photographs (any depth), or files, separated by commas", required=True),
+    Setting("images", str, "folder of photographs (any depth), or files, separated by commas"),
+    Setting("video", str, "video file to read instead of images"),
+    Setting("every", int, "of a video, read every n-th frame", 10, minimum=1),
     Setting("out", str, "feature table to write (parquet)", required=True),
     Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
     Setting("consent", bool, "the people shown agreed that their embeddings are kept", False),
+    Setting("draw", str, "folder to write the pictures to, with boxes, emotions, masks, counts (and names, with consent)"),
     Setting("gallery", bool, "one sub-folder per customer: enrol and recognise (implied by labels.csv)", False),
     Setting("fmr", float, "false match rate at which identity thresholds are calibrated", 1e-3, minimum=1e-9),
+    Setting("emotion", str, "emotion head: combined (fer where FaceNet does not run), or fer", "combined"),
     Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
     Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
     Setting("progress", bool, "draw a progress bar", True),
 )
 
 
-def extract(images: str, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
-            fmr: float = 1e-3, cache: str | None = None, batch: int = 32, progress: bool = True) -> int:
+def extract(images: str | None, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
+            fmr: float = 1e-3, emotion: str = "combined", cache: str | None = None, batch: int = 32,
+            progress: bool = True, video: str | None = None, every: int = 10, draw: str | None = None) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
@@ -53,15 +63,29 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
     """
     if fmr >= 1.0:
         raise InputError(f"fmr= must be below 1, not {fmr:g}")
-    root, files = _files(images)
-    names = [file.relative_to(root).as_posix() for file in files]
-    if not files:
-        raise InputError(f"there are no images in {images} (looked for jpg, png, webp, bmp and pnm files, at any depth)")
+    check_head(emotion)
+    if (images is None) == (video is None):
+        raise InputError("give either images= (folder of photographs, or files) or video= (a file)")
     if Path(out).is_dir():
         raise InputError(f"out={out} is a folder; name a file, such as {out.rstrip('/')}/features.parquet")
+    if draw is not None and Path(draw).exists() and not Path(draw).is_dir():
+        raise InputError(f"draw={draw} is a file; name a folder")
+    if video is not None:
+        if gallery:
+            raise InputError("gallery=true needs images=; a video names nobody")
+        return _video(video, out, weights, consent, every, draw, batch, progress, emotion)
+    assert images is not None
+    root, files = _files(images)
+    if draw is not None and Path(draw).resolve().is_relative_to(root.resolve()) and Path(images).is_dir():
+        raise InputError(f"draw={draw} lies inside images={images}: the drawings would be read as photographs next time")
+    # a name that is no UTF-8 is told by its bytes
+    names = [os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace") for file in files]
+    if not files:
+        raise InputError(f"there are no images in {images} (looked for jpg, png, webp, bmp and pnm files, at any depth)")
     labels = _labels(root, gallery)
 
     from perception.cache import settings_digest
+    from perception.perceiving import open_cache, perceive_files
     from perception.weights import NO_WEIGHTS, file_digest, find_weights
 
     file = None if weights == NO_WEIGHTS else find_weights(weights)
@@ -74,11 +98,17 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
     elif not consent:
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
-    digest = settings_digest(facenet=None if file is None else file_digest(file))
-    store = _open_cache(cache, digest, consent and file is not None)
+    digest = settings_digest(facenet=None if file is None else file_digest(file), emotion=emotion)
+    store = open_cache(cache, digest, consent and file is not None)
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
-    results = _perceive(files, names, file or NO_WEIGHTS, store, reuse, batch, progress)
+
+    def start() -> FacePipeline:
+        from perception.pipeline import FacePipeline
+
+        return FacePipeline(file or NO_WEIGHTS, batch_size=batch, emotion=emotion)
+
+    results = perceive_files(files, names, start, store, reuse, progress)
 
     from perception.features import write_features
     from perception.results import to_frame
@@ -90,8 +120,43 @@ def extract(images: str, out: str, weights: str | None = None, consent: bool = F
         frame = recognise(frame, labels, fmr=fmr, keep_embeddings=consent)
     write_features(frame, out)
     print(_summary(results))
+    if labels is not None:
+        print(_operating_point(frame.attrs["operating_point"]))
     print(f"written: {out}")
+    if draw is not None:
+        from perception.draw import write_drawings
+
+        named = frame[frame["identity"].notna()] if labels is not None and consent else frame[:0]
+        called = {(image, face): name for image, face, name in zip(named["image"], named["face"], named["identity"], strict=True)}
+        print(f"drawn: {write_drawings(Path(draw), files, results, called, progress)} pictures in {draw}"
+              + ("" if consent or labels is None else " (without names: consent is not stated)"))
     return 0
+
+
+def _video(video: str, out: str, weights: str | None, consent: bool, every: int, draw: str | None, batch: int, progress: bool,
+           emotion: str) -> int:
+    """The command on a video."""
+    from perception.extract_video import extract_video
+    from perception.weights import NO_WEIGHTS, find_weights
+
+    if not Path(video).is_file():
+        raise InputError(f"there is no video file at {video}")
+    file = NO_WEIGHTS if weights == NO_WEIGHTS else find_weights(weights)
+    from perception.pipeline import FacePipeline
+
+    print(extract_video(video, out, FacePipeline(file, batch_size=batch, emotion=emotion), every, consent, draw, batch, progress))
+    print(f"written: {out}" + (f"; drawn: {draw}" if draw else ""))
+    return 0
+
+
+def _operating_point(point: dict) -> str:
+    """The gallery's thresholds in a line."""
+    def rate(value: float | None) -> str:
+        return "unmeasured" if value is None else f"{value:.2g}"
+
+    return (f"identity: threshold {point['plain']:.3f} ({point['masked']:.3f} with a mask), lead {point['margin']:.3f}; false match rate "
+            f"{rate(point['measured_fmr'])} on {point['comparisons']:,} comparisons, false non-match rate {rate(point['fnmr'])} on "
+            f"{point['genuine']:,}")
 
 
 def _files(images: str) -> tuple[Path, list[Path]]:
@@ -134,62 +199,6 @@ def _labels(root: Path, gallery: bool) -> pd.DataFrame | None:
             labels["image"] = labels["image"].str.removeprefix(prefix).astype(object)
             return labels
     return None
-
-
-def _open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache | None:
-    from perception.cache import ImageCache
-    from perception.weights import cache_folder
-
-    if cache == "none":
-        return None
-    try:
-        return ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings)
-    except CacheError as error:
-        if cache:
-            raise
-        print(f"going on without a cache: {error}", file=sys.stderr)
-        return None
-
-
-def _perceive(files: list[Path], names: list[str], weights: Path | str, store: ImageCache | None,
-              reuse: ImageCache | None, batch: int, progress: bool) -> list[ImageResult]:
-    """Results of all files in order: from the cache where possible, else from the networks, which start only if needed."""
-    from perception.image_io import Unusable, read_image_bytes
-    from perception.results import ImageResult
-
-    results: list[ImageResult | None] = [None] * len(files)
-    digests: list[str] = []
-    first: dict[str, int] = {}
-    for i, (file, name) in enumerate(zip(files, names, strict=True)):
-        content = read_image_bytes(file)
-        if isinstance(content, Unusable):
-            results[i] = ImageResult(name, "unusable", content.reason)
-            digests.append("")
-            continue
-        digests.append(hashlib.sha256(content).hexdigest())
-        if reuse is not None:
-            results[i] = reuse.get(digests[i], name)
-        if results[i] is None:
-            first.setdefault(digests[i], i)
-    todo = sorted(first.values())
-    if todo:
-        from perception.pipeline import FacePipeline
-
-        pipeline = FacePipeline(weights, batch_size=batch)
-        stream = pipeline.stream([files[i] for i in todo], [names[i] for i in todo], progress)
-        for i, result in zip(todo, stream, strict=True):
-            results[i] = result
-            if store is not None:
-                store.put(digests[i], result)
-    return [result or _renamed(results[first[digests[i]]], names[i]) for i, result in enumerate(results)]
-
-
-def _renamed(result: ImageResult | None, name: str) -> ImageResult:
-    """The result of an identical file under another name."""
-    import dataclasses
-
-    assert result is not None  # every digest in ``first`` has been perceived
-    return dataclasses.replace(result, image=name)
 
 
 def _summary(results: Sequence[ImageResult]) -> str:

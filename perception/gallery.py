@@ -13,18 +13,29 @@ cache, keyed by the content of all files.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perception.emotion_head import DEFAULT_HEAD, check_head
 from perception.errors import CacheError, ConsentError, FeaturesError, GalleryError
-from perception.features import GALLERY_COLUMNS, normalise, read_features, write_features
+from perception.features import (
+    EMOTION_COLUMNS,
+    FER_COLUMNS,
+    GALLERY_COLUMNS,
+    emotion_confidence,
+    normalise,
+    read_features,
+    write_features,
+)
 from perception.labels import gallery_labels
 from perception.mask import MASK_THRESHOLD
-from perception.recognition import DEFAULT_MARGIN, EnrolledGallery, calibrate
+from perception.recognition import DEFAULT_MARGIN, EnrolledGallery, Match, Thresholds, calibrate
 from perception.results import to_frame
 
 if TYPE_CHECKING:
@@ -42,7 +53,7 @@ log = logging.getLogger("perception")
 
 
 def open_gallery(folder: str | None, consent: bool, weights: str | None = None, cache: str | None = None,
-                 fmr: float = 1e-3, progress: bool = True) -> pd.DataFrame:
+                 fmr: float = 1e-3, progress: bool = True, emotion: str = DEFAULT_HEAD) -> pd.DataFrame:
     """Open a gallery feature table.
 
     Parameters
@@ -60,6 +71,8 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
         False match rate at which identity thresholds are calibrated.
     progress : bool
         Draw a progress bar.
+    emotion : str
+        Emotion head, ``combined`` or ``fer`` (:data:`perception.emotion_head.HEADS`).
 
     Returns
     -------
@@ -73,11 +86,12 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     WeightsError, CacheError
         Exit code 1.
     """
+    check_head(emotion)
     if folder is None:
         frame = read_features(SHIPPED_FEATURES)
         if missing := [name for name in GALLERY_COLUMNS if name not in frame.columns]:
             raise FeaturesError(f"{SHIPPED_FEATURES} is no gallery table: it lacks {', '.join(missing)}")
-        return frame
+        return read_by_fer(frame) if emotion == "fer" else frame
     if not consent:
         raise ConsentError(f"{folder} may show real people, and their faces are biometric data: state their consent with "
                            "consent=true, or leave the folder away to use the rendered personas")
@@ -93,7 +107,8 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     file = find_weights(weights)
     table: Path | None = None
     if cache != "none":
-        digest = settings_digest(gallery=_content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr)
+        digest = settings_digest(gallery=content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr,
+                                 emotion=emotion)
         try:
             table = make_private_folder(Path(cache) if cache else cache_folder()) / "galleries" / f"{digest}.parquet"
             if table.is_file():
@@ -107,11 +122,23 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
 
     from perception.pipeline import FacePipeline
 
-    frame = perceive_gallery(folder, labels, FacePipeline(file), fmr=fmr, progress=progress)
+    frame = perceive_gallery(folder, labels, FacePipeline(file, emotion=emotion), fmr=fmr, progress=progress)
     if table is not None:
         make_private_folder(table.parent)
         write_features(frame, table)
         table.chmod(0o600)
+    return frame
+
+
+def read_by_fer(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with the emotions, and the confidence in them, that the fer network alone gives."""
+    frame = frame.copy()
+    p = frame[list(FER_COLUMNS)].to_numpy(np.float32)
+    frame[list(EMOTION_COLUMNS)] = p
+    faces = (frame["status"] == "face").to_numpy()
+    confidence = np.full(len(frame), np.nan, np.float32)
+    confidence[faces] = emotion_confidence(p[faces], frame["mask_probability"].to_numpy(float)[faces])
+    frame["emotion_confidence"] = confidence
     return frame
 
 
@@ -170,8 +197,95 @@ def perceive_gallery(folder: str | Path, labels: pd.DataFrame, pipeline: FacePip
     return recognise(frame, labels, fmr=fmr, margin=margin, seed=seed, keep_embeddings=keep_embeddings)
 
 
-def recognise(frame: pd.DataFrame, labels: pd.DataFrame, *, fmr: float = 1e-3, margin: float = DEFAULT_MARGIN,
-              seed: int = 0, keep_embeddings: bool = False) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Enrolment:
+    """The persons of a labelled table, enrolled, with every face scored and the operating point that follows.
+
+    Attributes
+    ----------
+    gallery : EnrolledGallery
+    thresholds : Thresholds
+    rows : ndarray, shape (faces,), int
+        Rows of the table that have a face.
+    scores : ndarray, shape (faces, persons)
+        Each enrolled face left out of its own score.
+    own : ndarray, shape (faces, persons), bool
+        The labelled person.
+    masked : ndarray, shape (faces,), bool
+    person, role : ndarray of object, shape (table rows,)
+    labels : pandas.DataFrame
+        Labels by table row.
+    """
+
+    gallery: EnrolledGallery
+    thresholds: Thresholds
+    rows: np.ndarray
+    scores: np.ndarray
+    own: np.ndarray
+    masked: np.ndarray
+    person: np.ndarray
+    role: np.ndarray
+    labels: pd.DataFrame
+
+    def strangers(self) -> list[Match]:
+        """Decisions with each face's own person left out: what somebody who never enrolled would meet."""
+        return self.gallery.decide(np.where(self.own, -np.inf, self.scores), self.thresholds, self.masked)
+
+
+def enrol(frame: pd.DataFrame, labels: pd.DataFrame, *, fmr: float = 1e-3, margin: float | None = DEFAULT_MARGIN, seed: int = 0,
+          strategy: str = "top_mean") -> Enrolment:
+    """Enrol the labelled persons of a FaceFeatures table with embeddings, and calibrate.
+
+    Parameters
+    ----------
+    frame, labels, fmr, seed
+        See :func:`recognise`.
+    margin : float or None
+        None: calibrated (:func:`perception.recognition.calibrated_margin`).
+    strategy : str
+        One of :data:`perception.enrolment.STRATEGIES`.
+
+    Raises
+    ------
+    GalleryError
+    """
+    known = labels.set_index("image").reindex(columns=["person", "emotion", "mask", "role"])
+    rows = known.reindex(frame["image"]).reset_index(drop=True).astype(object)
+    rows = rows.where(rows.notna(), None)
+    person = rows["person"].to_numpy(object, copy=True)
+    person[(frame["face"] > 0).to_numpy()] = None
+    seen = np.array([vector is not None for vector in frame["embedding"]], dtype=bool)
+    if not seen.any():
+        raise GalleryError("no face was found in any image of the gallery; give photographs that show the customers' faces")
+    images = frame["image"].to_numpy(object)
+    role = choose_roles(images, person, rows["role"].to_numpy(object), seen, seed)
+    chosen = np.flatnonzero((role == "enrol") & seen)
+    persons = sorted({str(person[i]) for i in chosen})
+    if len(persons) < 2:
+        raise GalleryError(f"a gallery needs at least two persons with {MIN_USABLE} usable images each (one to enrol, one for "
+                           f"the camera); this one has {len(persons)}")
+    order = [i for name in persons for i in chosen if person[i] == name]
+    vectors = np.zeros((len(frame), 512), np.float32)
+    vectors[seen] = np.stack(list(frame["embedding"][seen]))
+    gallery = EnrolledGallery({name: vectors[[i for i in order if person[i] == name]] for name in persons}, strategy=strategy)
+
+    place = {int(i): k for k, i in enumerate(order)}
+    faces = np.flatnonzero(seen)
+    scores = gallery.scores(vectors[faces], leave_out=[place.get(int(i)) for i in faces])
+    own = np.array([[name == person[i] for name in persons] for i in faces], dtype=bool)
+    masked = (frame["mask_probability"].to_numpy(float) >= MASK_THRESHOLD)[faces]
+    labelled = np.array([person[i] is not None for i in faces], dtype=bool)
+    bare = np.array([int(i) in place for i in faces], dtype=bool) & ~masked
+    genuine = np.where(own[bare], scores[bare], -np.inf).max(1)
+    others = np.where(own[bare], -np.inf, scores[bare]).max(1)
+    alone = ~np.isfinite(genuine)  # the only enrolled image of a person has nothing to be compared with
+    thresholds = calibrate(scores[bare][~own[bare]], scores[labelled & masked][~own[labelled & masked]], fmr, margin,
+                           genuine[~alone], genuine[~alone] - others[~alone], strategy)
+    return Enrolment(gallery, thresholds, faces, scores, own, masked, person, role, rows)
+
+
+def recognise(frame: pd.DataFrame, labels: pd.DataFrame, *, fmr: float = 1e-3, margin: float | None = DEFAULT_MARGIN,
+              seed: int = 0, keep_embeddings: bool = False, strategy: str = "top_mean") -> pd.DataFrame:
     """Enrol the labelled persons of a FaceFeatures table with embeddings, and recognise every face in it.
 
     The labelled person is the largest face of the image (``face`` 0); smaller faces are recognised as strangers' and
@@ -183,65 +297,40 @@ def recognise(frame: pd.DataFrame, labels: pd.DataFrame, *, fmr: float = 1e-3, m
         FaceFeatures with embeddings.
     labels : pandas.DataFrame
         See :func:`perceive_gallery`; images that it does not list are recognised as well.
-    fmr, margin, seed, keep_embeddings
-        See :func:`perceive_gallery`.
+    fmr, margin, seed, keep_embeddings, strategy
+        See :func:`perceive_gallery` and :func:`enrol`.
 
     Returns
     -------
     pandas.DataFrame
-        A copy of ``frame`` with the identity columns and those of a gallery feature table filled.
+        A copy of ``frame`` with the identity columns and those of a gallery feature table filled; the operating point
+        (:class:`perception.recognition.Thresholds`) is in ``attrs`` and is kept in the parquet file.
 
     Raises
     ------
     GalleryError
     """
     frame = frame.reset_index(drop=True)
-    known = labels.set_index("image").reindex(columns=["person", "emotion", "mask", "role"])
-    rows = known.reindex(frame["image"]).reset_index(drop=True).astype(object)
-    rows = rows.where(rows.notna(), None)
-    person = rows["person"].to_numpy(object, copy=True)
-    person[(frame["face"] > 0).to_numpy()] = None
-    seen = np.array([vector is not None for vector in frame["embedding"]], dtype=bool)
-    if not seen.any():
-        raise GalleryError("no face was found in any image of the gallery; give photographs that show the customers' faces")
-    images = frame["image"].to_numpy(object)
-    role = choose_roles(images, person, rows["role"].to_numpy(object), seen, seed)
-    enrol = np.flatnonzero((role == "enrol") & seen)
-    persons = sorted({str(person[i]) for i in enrol})
-    if len(persons) < 2:
-        raise GalleryError(f"a gallery needs at least two persons with {MIN_USABLE} usable images each (one to enrol, one for "
-                           f"the camera); this one has {len(persons)}")
-    order = [i for name in persons for i in enrol if person[i] == name]
-    vectors = np.zeros((len(frame), 512), np.float32)
-    vectors[seen] = np.stack(list(frame["embedding"][seen]))
-    gallery = EnrolledGallery({name: vectors[[i for i in order if person[i] == name]] for name in persons})
-
-    place = {int(i): k for k, i in enumerate(order)}
-    faces = np.flatnonzero(seen)
-    scores = gallery.scores(vectors[faces], leave_out=[place.get(int(i)) for i in faces])
-    own = np.array([[name == person[i] for name in persons] for i in faces], dtype=bool)
-    masked = (frame["mask_probability"].to_numpy(float) >= MASK_THRESHOLD)[faces]
-    labelled = np.array([person[i] is not None for i in faces], dtype=bool)
-    enrolled = np.array([int(i) in place for i in faces], dtype=bool)
-    thresholds = calibrate(scores[enrolled & ~masked][~own[enrolled & ~masked]],
-                           scores[labelled & masked][~own[labelled & masked]], fmr, margin)
-    met = gallery.decide(scores, thresholds, masked)
-    absent = gallery.decide(np.where(own, -np.inf, scores), thresholds, masked)
+    enrolment = enrol(frame, labels, fmr=fmr, margin=margin, seed=seed, strategy=strategy)
+    faces, thresholds, person = enrolment.rows, enrolment.thresholds, enrolment.person
+    met = enrolment.gallery.decide(enrolment.scores, thresholds, enrolment.masked)
 
     for column in ("identity", "identity_unenrolled"):
         frame[column] = np.full(len(frame), None, dtype=object)
     for column in ("similarity", "similarity_unenrolled", "threshold"):
         frame[column] = np.full(len(frame), np.nan, dtype=np.float32)
-    for column, decisions in (("", met), ("_unenrolled", absent)):
+    for column, decisions in (("", met), ("_unenrolled", enrolment.strangers())):
         frame.loc[faces, f"identity{column}"] = np.array([match.person for match in decisions], dtype=object)
         frame.loc[faces, f"similarity{column}"] = np.array([match.similarity for match in decisions], dtype=np.float32)
-    frame.loc[faces, "threshold"] = np.where(masked, thresholds.masked, thresholds.plain).astype(np.float32)
-    frame["person"], frame["role"] = person, role
-    frame["true_emotion"] = np.where(person == None, None, rows["emotion"].to_numpy(object))  # noqa: E711 (elementwise)
-    frame["true_mask"] = np.where(person == None, None, rows["mask"].to_numpy(object))  # noqa: E711
+    frame.loc[faces, "threshold"] = np.where(enrolment.masked, thresholds.masked, thresholds.plain).astype(np.float32)
+    frame["person"], frame["role"] = person, enrolment.role
+    frame["true_emotion"] = np.where(person == None, None, enrolment.labels["emotion"].to_numpy(object))  # noqa: E711 (elementwise)
+    frame["true_mask"] = np.where(person == None, None, enrolment.labels["mask"].to_numpy(object))  # noqa: E711
     if not keep_embeddings:
         frame["embedding"] = np.full(len(frame), None, dtype=object)
-    return normalise(frame)
+    frame = normalise(frame)
+    frame.attrs["operating_point"] = dataclasses.asdict(thresholds)
+    return frame
 
 
 def choose_roles(images: np.ndarray, person: np.ndarray, role: np.ndarray, usable: np.ndarray, seed: int) -> np.ndarray:
@@ -273,7 +362,7 @@ def choose_roles(images: np.ndarray, person: np.ndarray, role: np.ndarray, usabl
     return chosen
 
 
-def _content_digest(folder: Path, labels: pd.DataFrame) -> str:
+def content_digest(folder: Path, labels: pd.DataFrame) -> str:
     """SHA-256 over the labels and the content of every labelled file (what cannot be read counts by its reason)."""
     from perception.image_io import Unusable, read_image_bytes
 

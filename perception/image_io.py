@@ -130,6 +130,27 @@ def read_image_bytes(path: str | os.PathLike, limits: DecodingLimits | None = No
     return content
 
 
+def image_size(path: str | os.PathLike, limits: DecodingLimits | None = None) -> tuple[int, int] | Unusable:
+    """Width and height of the upright image by its header alone, pixels (the same refusals as :func:`decode_image`)."""
+    from PIL import Image, UnidentifiedImageError
+
+    limits = limits or DecodingLimits()
+    content = read_image_bytes(path, limits)
+    if isinstance(content, Unusable):
+        return content
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                width, height = image.size
+                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except UnidentifiedImageError:
+        return Unusable("not an image of an allowed format (JPEG, PNG, WEBP, BMP, PNM)")
+    except Exception as error:  # see _from_bytes
+        return Unusable(f"damaged ({type(error).__name__})")
+    return (height, width) if turned else (width, height)
+
+
 def find_images(source: str | os.PathLike) -> tuple[Path, list[Path]]:
     """List the images of a folder (any depth, sorted by path), or take a single file.
 

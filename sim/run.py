@@ -22,7 +22,7 @@ def run(cfg: Any) -> float:
     from omegaconf import OmegaConf
     from tqdm import tqdm
 
-    from sim import report, training
+    from sim import recording, report, training
     from sim.config import ROOT
     from sim.evaluation.customers import traits, write_customers
     from sim.evaluation.evaluate import evaluate, logged_customers
@@ -30,10 +30,12 @@ def run(cfg: Any) -> float:
     from sim.evaluation.rollout import value_per_customer
     from sim.evaluation.session_log import SessionWriter
     from sim.shop.scenarios import build_shop
-    from sim.tracking import Tracker, flatten, git_state, library_versions
+    from sim.tracking import Tracker, git_state, library_versions
+    from sim.tracking.spool import run_record
 
     started, timing = time.monotonic(), {}
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
 
     # 1 the shop: whose faces, which labels, which customers
@@ -49,24 +51,26 @@ def run(cfg: Any) -> float:
     faces = f"{len(gallery.train.persons)} faces to train on, {len(gallery.evaluate.persons)} to evaluate on (split by {gallery.split_by})"
     print(f"shop {shop.name!r}: {shop.labels} labels, {len(gallery.images)} pictures, {faces}", file=sys.stderr)
 
+    if shop.slate_size > 1:
+        print(
+            f"slates of up to {shop.slate_size} labels: agents learn from single pushes and are deployed as slates "
+            "(sim/evaluation/slates.py); regret and oracles know single pushes only, so there are none",
+            file=sys.stderr,
+        )
+
     # 2 who competes
     agent = training.build_agent(cfg.agent, shop, cfg.seed, cfg.trusted_targets)
     rivals = [training.build_agent(training.agent_config(name), shop, cfg.seed, []) for name in cfg.baselines]
     policies = [agent, *(rival for rival in rivals if rival.name != agent.name)]
 
     versions, git = library_versions(), git_state(ROOT)
-    tags = {
-        "agent": agent.name,
-        "env": shop.name,
-        "seed": cfg.seed,
-        "shop_digest": shop.digest,
-        "gallery_digest": gallery.digest,
-    }
-    tracker = Tracker(cfg.tracking.uri, cfg.tracking.experiment, cfg.tracking.enabled)
-    name = f"{agent.name}-{shop.name}-s{cfg.seed}"
-    with tracker.run(
-        name=name, folder=folder, tags=tags | {f"git_{k}": v for k, v in git.items()}, params=flatten(plain)
-    ) as tracked:
+    sweep = run_record(hydra.sweep.dir) if hydra.mode is not None and hydra.mode.name == "MULTIRUN" else None
+    experiment = sweep["experiment"] if sweep else cfg.tracking.experiment
+    tracker = Tracker(cfg.tracking.uri, experiment, cfg.tracking.enabled)
+    name = recording.run_name(agent.name, shop.name, plain["camera"], cfg.seed)
+    tags = recording.tags(plain, agent.name, shop, git)
+    with tracker.run(name=name, folder=folder, tags=tags, parent=sweep) as tracked:
+        recording.begin(tracked, plain, shop, table, folder)
         # 3 learn
         tune = (cfg.tune.customers, cfg.tune.seed)
         curve: list[tuple[int, float]] = []
@@ -89,8 +93,9 @@ def run(cfg: Any) -> float:
             agent.deterministic = True
         e, clock = cfg.evaluate, time.monotonic()
         logged, discount = logged_customers(e.log, e.customers), cfg.env.discount_per_day
+        known = e.oracles if shop.slate_size == 1 else []
         same: dict[str, Any] = {"seed": e.seed, "discount_per_day": discount, "regret": e.regret}
-        oracles = [(reference(name, shop, discount), _oracle_customers(name, e)) for name in e.oracles]
+        oracles = [(reference(name, shop, discount), _oracle_customers(name, e)) for name in known]
         lives = e.customers * len(policies) + sum(customers for _, customers in oracles)
         with (
             tqdm(total=lives, desc="evaluate", unit="life", unit_scale=True, file=sys.stderr) as bar,
@@ -129,13 +134,9 @@ def run(cfg: Any) -> float:
             "git": git, "versions": versions, "timing": {k: round(v, 2) for k, v in timing.items()}, **results,
         }  # fmt: skip
         report.dump_json(folder / "summary.json", summary)
-        tracked.metrics(report.flat_metrics(results))
-        tracked.metrics({f"timing/{k}": v for k, v in timing.items()})
-        for artifact in ("summary.json", "customers.parquet", "sessions.parquet", "learning_curve.png"):
-            if (folder / artifact).exists():  # evaluate.log=none leaves no log
-                tracked.artifact(folder / artifact)
-        tracked.artifact(folder / ".hydra", "config")
-        tracked.artifact(folder / "policies", "policies")
+        load_agent = instantiate(cfg.load_agent)
+        page = recording.replay_page(cfg.replay, folder, load_agent, shop, table, cfg.trusted_targets)
+        recording.finish(tracked, plain, shop, agent, summary, folder, page)
 
     what = (
         f"{e.customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
@@ -146,7 +147,10 @@ def run(cfg: Any) -> float:
     print(f"{_log_note(summary)}; everything lies in {shown}  ({timing['total']:.0f} s)\n")
     print("next (in the environment: . .venv/bin/activate):")
     print("  make ui                                          the run in MLflow: parameters, curves, files")
-    hydra = HydraConfig.get()
+    if page is not None:
+        print(
+            "  make replay                                      watch single customers, and what else could have been"
+        )
     kept = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed")]
     again = shlex.join([f"agent={hydra.runtime.choices['agent']}", *kept])
     print(f"  python -m sim.run {again} camera=blind         the same without a camera: what is perception worth?")

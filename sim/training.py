@@ -34,6 +34,7 @@ class Trained:
     policy: Any
     seconds: float
     curve: list[tuple[int, float]]
+    curve_processor_seconds: float = 0.0  # what measuring the curve took
 
 
 def agent_config(name: str) -> DictConfig:
@@ -50,12 +51,15 @@ def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -
     from sim.envs import spaces
 
     check_target("agent", config.get("_target_"), trusted)
-    return instantiate(config)(
+    agent = instantiate(config)(
         observation_space=spaces.observation_space(shop),
-        action_space=spaces.action_space(shop),
+        action_space=spaces.label_space(shop),
         layout=shop.layout,
         seed=seed,
     )
+    if isinstance(shop, Shop) and getattr(agent, "home", None) == {}:
+        agent.home = {"env": shop.name, "labels": list(shop.catalog.names)}  # saved with it, and compared when loaded
+    return agent
 
 
 def check_agents(configs: list[DictConfig], env: Any, catalog: str, trusted: list[str]) -> None:
@@ -78,6 +82,9 @@ def train(
 ) -> Trained:
     """Let `policy` learn for `steps` interactions (None: its own budget).
 
+    In a shop with slates it learns from single pushes, which say whose click it was and which no other label has stolen, and is
+    tuned and evaluated as it will be deployed, on slates.
+
     Parameters
     ----------
     tune : (customers, seed) on which the agent may tune a cap or a charge.
@@ -89,19 +96,23 @@ def train(
     customers, seed = tune
     budget = policy.budget(steps)
     curve: list[tuple[int, float]] = []
-    next_point = 0.0
+    next_point, on_curve = 0.0, 0.0
     started = time.monotonic()
     with tqdm(
         total=budget, desc=f"train {policy.name}", unit="step", unit_scale=True, disable=budget == 0, file=sys.stderr
     ) as bar:
 
         def now() -> float | None:
+            nonlocal on_curve
+            clock = time.process_time()
             try:
                 return value_per_customer(policy, shop, customers=CURVE_CUSTOMERS, seed=seed)
             except Exception as error:
                 if type(error).__name__ != "NotTrainedError":  # sim imports no agents
                     raise
                 return None  # popularity decides nothing before its log is complete
+            finally:
+                on_curve += time.process_time() - clock
 
         def note(step: int, metrics: dict[str, float]) -> None:
             nonlocal next_point
@@ -114,7 +125,7 @@ def train(
             if report is not None:
                 report(step, metrics)
 
-        env = ProductPushVectorEnv(policy.num_envs, shop)
+        env = ProductPushVectorEnv(policy.num_envs, shop.single)
         policy.learn(
             env,
             steps=steps,
@@ -124,4 +135,4 @@ def train(
         bar.update(budget - bar.n)
         if with_curve and not curve and (value := now()) is not None:
             curve.append((budget, value))
-    return Trained(policy, time.monotonic() - started, curve)
+    return Trained(policy, time.monotonic() - started, curve, on_curve)

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sim.calibration.likelihood import LINEAR
+from sim.calibration.likelihood import SCORED
 from sim.calibration.push_log import PushLog
 from sim.shop.parameters import MECHANISMS, PopulationParams
 
 LOGARITHMIC = ("price_sensitivity_median", "fatigue_days", "satiation_days")
-CURVED = ("fatigue_days", "satiation_days")  # no logit is linear in these: scores by central differences
 PLAIN = (
     "click_intercept", "taste_weight", "satiation_weight", "satiation_days", "exposure_gain", "exposure_wear",
     "fatigue_weight", "fatigue_days", "buy_intercept", "buy_taste_weight", "buy_price_weight",
@@ -78,9 +77,9 @@ class Coefficients:
 
     @property
     def columns(self) -> np.ndarray:
-        """(P,) column of each coefficient in a score of `LifeLikelihood`, -1 where it has none."""
-        linear = [LINEAR.index(name) if name in LINEAR else -1 for name in self.names[: self.scalars]]
-        return np.array([*linear, *range(len(LINEAR), len(LINEAR) + len(self.appeal))])
+        """(P,) column of each coefficient in a score of `LifeLikelihood`."""
+        own = [SCORED.index(name) for name in self.names[: self.scalars]]
+        return np.array([*own, *range(len(SCORED), len(SCORED) + len(self.appeal))])
 
 
 def coordinate(name: str, value: float) -> float:

@@ -14,10 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.calibration.coefficients import CURVED, Coefficients
+from sim.calibration.coefficients import Coefficients
 from sim.calibration.model import LifeLikelihood
 
-_STEP = 1e-3  # of a difference, in logarithmic coordinates
 _ENOUGH = 1e-3  # stop when a step would gain less than half of this in log-likelihood
 FOCUS = 2  # times that the draws are moved to where each customer's traits are likely
 _COARSE = 0.5  # draws that are not the last are left when a step promises less than this
@@ -43,16 +42,8 @@ class Fit:
 def _score(model: LifeLikelihood, c: Coefficients, theta: np.ndarray, draws: int) -> tuple[np.ndarray, ...]:
     """log L (N,), score (N, P), effective draws (N,)."""
     params, appeal = c.apply(theta)
-    value, linear, weights = model.evaluate(params, appeal, draws=draws, with_score=True)
-    score = np.empty((len(value), len(theta)))
-    known = c.columns >= 0
-    score[:, known] = linear[:, c.columns[known]]
-    for j, name in enumerate(c.names[: c.scalars]):
-        if name in CURVED:
-            moved = theta.copy()
-            moved[j] += _STEP
-            score[:, j] = (model.evaluate(*c.apply(moved), draws=draws)[0] - value) / _STEP
-    return value, score, 1.0 / (weights**2).sum(1)
+    value, score, weights = model.evaluate(params, appeal, draws=draws, with_score=True)
+    return value, score[:, c.columns], 1.0 / (weights**2).sum(1)
 
 
 def _penalty(c: Coefficients, theta: np.ndarray) -> float:

@@ -11,8 +11,8 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from sim.calibration import likelihood
-from sim.calibration.likelihood import LINEAR, STATIC
-from sim.calibration.push_log import AWAY, LEFT, PushLog
+from sim.calibration.likelihood import SCORED, STATIC
+from sim.calibration.push_log import PushLog
 from sim.shop import compiled
 from sim.shop.catalog import CATALOG
 from sim.shop.types import CUSTOMER, LABEL
@@ -28,7 +28,7 @@ class LifeLikelihood:
     log : N customers.
     table, features : (K,) CATALOG and (K, D) unit vectors of the log's labels.
     confusion : (2, 7, 7) P(perceived | true emotion) without and with a mask.
-    draws : R, of the hidden traits and noise per customer.
+    draws : R, of the hidden traits of each customer.
     seed : of the draws.
     threads : None takes the processors there are.
     """
@@ -48,11 +48,8 @@ class LifeLikelihood:
         self.table, self.features = table.astype(CATALOG), np.ascontiguousarray(features, np.float64)
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.threads = threads or available
-        moves = (log.rows["gap"] > 0) & (log.rows["end"] != LEFT) & (log.rows["end"] != AWAY)
-        counted = np.concatenate([[0], np.cumsum(moves)])
-        self.visit_start = counted[log.start].astype(np.int64)
+        self.nodes = likelihood.affect_nodes(*(likelihood.NODES if log.has_emotion else likelihood.UNREAD_NODES))
         compiled.announce()
-        self.visits = np.empty((int(self.visit_start[-1]) * draws, 2), np.float32)
         self.draw(seed)
 
     def draw(self, seed: int, mean: np.ndarray | None = None, deviation: np.ndarray | None = None) -> None:
@@ -74,7 +71,6 @@ class LifeLikelihood:
                 z = m + s * z
                 self.offset[rows] = (ratio - 0.5 * z**2).sum(2)
             self.static[rows] = z
-        likelihood.fill_visits(seed, self.visits, self.visit_start, self.draws)
 
     def focus(self, params: np.ndarray, appeal: np.ndarray, seed: int) -> None:
         """Draw anew where each customer's traits are likely under these parameters, given what the customer did.
@@ -91,8 +87,8 @@ class LifeLikelihood:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """Names of the columns of a score: `LINEAR`, then one appeal per label."""
-        return (*LINEAR, *(f"appeal[{name}]" for name in self.log.labels))
+        """Names of the columns of a score: `SCORED`, then one appeal per label."""
+        return (*SCORED, *(f"appeal[{name}]" for name in self.log.labels))
 
     def _each_block(self, work) -> None:
         edges = [*range(0, self.log.customers, _BLOCK), self.log.customers]
@@ -109,15 +105,15 @@ class LifeLikelihood:
         table = self.table.copy()
         table["appeal"] = appeal
         return (
-            params, table, self.features, self.log.rows, self.log.start, self.static, self.offset, self.visits,
-            self.visit_start, self.confusion, draws, self.draws, np.zeros(1, CUSTOMER), np.zeros(len(table), LABEL),
+            params, table, self.features, self.log.rows, self.log.start, self.static, self.offset, *self.nodes,
+            self.confusion, draws, np.zeros(1, CUSTOMER), np.zeros(len(table), LABEL),
             np.zeros(self.features.shape[1]),
         )  # fmt: skip
 
     def evaluate(
         self, params: np.ndarray, appeal: np.ndarray, *, draws: int | None = None, with_score: bool = False
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """log L (N,), its score (N, 24 + K) where asked, and the weights of the draws (N, R), sum 1.
+        """log L (N,), its score (N, 26 + K) where asked, and the weights of the draws (N, R), sum 1.
 
         Parameters
         ----------

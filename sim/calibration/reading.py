@@ -180,6 +180,10 @@ def _check_columns(path: Path, sessions: bool) -> tuple[str, ...]:
     except (OSError, ValueError) as problem:
         reason = str(problem).splitlines()[0]
         raise LogError(f"logs={path}: is no table that can be read ({reason}); give CSV in UTF-8 or Parquet") from None
+    if sessions and "slate" in given:
+        raise LogError(
+            f"logs={path}: holds slates of several labels, and the model fitted is that of single pushes; give a run with env.slate_size=1"
+        )
     if not sessions:
         lacking = [c for c in NEEDED if c not in given]
         if lacking:

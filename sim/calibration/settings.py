@@ -27,7 +27,7 @@ Settings (key=value):
   policy=NAME             which policy's rows of a sessions.parquet
   out=outputs/calibration report.md, calibration.json, parameters.csv, calibration.png, catalog.csv, env/calibrated.yaml
   customers=3000          fitted to               held_out=.25    share of customers kept for the held-out log-likelihood
-  draws=256               of hidden traits        opportunities=60  of each life
+  draws=64                of hidden traits        opportunities=60  of each life
   simulated_customers=4000, margin_share=.5, max_rows=20000000, seed=0, prior.NAME=...
   env=..., population.traits...., catalog.path=FILE       where fitting starts, and what is held
 

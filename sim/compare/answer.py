@@ -38,6 +38,7 @@ class Answer:
     low: str
     high: str
     improvement: np.ndarray
+    chances: dict[tuple[str, str], Interval]
     segments: list[Segment]
     fairness: dict[str, dict[str, tuple[float, str]]]
 
@@ -78,7 +79,7 @@ def compare(data: Gathered, metric: str, low: str | None, high: str | None, seed
     ranked = sorted(rivals, key=lambda name: -sign * mean[name])
     oracles = sorted(data.references, key=lambda name: -sign * mean.get(name, -np.inf))
     low = low or ("random" if "random" in rivals else ranked[-1])
-    high = high or next(iter([o for o in oracles if o in names] or ranked))
+    high = high or next(iter([o for o in oracles if o in names] or [name for name in ranked if name != low]))
     for name, which in ((low, "low"), (high, "high")):
         if name not in names:
             raise CompareError(f"reference.{which}={name} is not among the policies: {', '.join(names)}")
@@ -92,9 +93,20 @@ def compare(data: Gathered, metric: str, low: str | None, high: str | None, seed
     chance = np.array(
         [[c.probability_of_improvement(sign * scores[a], sign * scores[b]) for b in ranked] for a in ranked]
     )
+    finite = {name for name, s in scores.items() if np.isfinite(s).all()}
+    chances = {
+        (a, b): c.improvement_interval(sign * scores[a], sign * scores[b], seed)
+        for a, b in told_pairs(ranked)
+        if a in finite and b in finite
+    }
     found = segments(data, total, ranked[0], ranked[1])
     iqm = {name: c.iqm_interval(s, seed) for name, s in scores.items()}
-    return Answer(metric, ranked, values, pairs, scores, iqm, low, high, chance, found, fairness(found, ranked))
+    return Answer(metric, ranked, values, pairs, scores, iqm, low, high, chance, chances, found, fairness(found, ranked))
+
+
+def told_pairs(ranked: list[str]) -> list[tuple[str, str]]:
+    """Pairs worth a line: the best against every other, and neighbours in the ranking."""
+    return list(dict.fromkeys([(ranked[0], other) for other in ranked[1:]] + list(itertools.pairwise(ranked[1:]))))
 
 
 # ---------------------------------------------------------------------- tables
@@ -110,11 +122,9 @@ def tables(answer: Answer, data: Gathered) -> list[tuple[str, list[str], Rows]]:
         mark = "*" if name in data.references else ""
         value_rows.append([name + mark, f"{v['mean']:.2f} [{v['low']:.2f}, {v['high']:.2f}]", seeds, score])
     by_pair = {(p.a, p.b): p for p in answer.pairs}
-    shown = [(best, other) for other in answer.ranked[1:]] + list(itertools.pairwise(answer.ranked[1:]))
-    place = {name: i for i, name in enumerate(answer.ranked)}
     pair_rows = []
-    for a, b in dict.fromkeys(shown):
-        p, chance = by_pair[a, b], answer.improvement[place[a], place[b]]
+    for a, b in told_pairs(answer.ranked):
+        p, chance = by_pair[a, b], answer.chances.get((a, b))
         i = p.interval
         pair_rows.append(
             [
@@ -122,7 +132,7 @@ def tables(answer: Answer, data: Gathered) -> list[tuple[str, list[str], Rows]]:
                 f"{i['mean']:+.2f}",
                 f"{i['low']:+.2f} to {i['high']:+.2f}",
                 f"{p.corrected:.3f}",
-                f"{chance:.2f}",
+                f"{chance['mean']:.2f} [{chance['low']:.2f}, {chance['high']:.2f}]" if chance else "-",
                 p.verdict,
             ]
         )
@@ -191,6 +201,7 @@ def write(folder: Path, answer: Answer, data: Gathered) -> list[Path]:
         "references": data.references, "low": answer.low, "high": answer.high, "values": answer.values, "iqm": answer.iqm,
         "pairs": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in answer.pairs],
         "improvement": {a: dict(zip(answer.ranked, answer.improvement[i].tolist(), strict=True)) for i, a in enumerate(answer.ranked)},
+        "chances": [{"a": a, "b": b, **interval} for (a, b), interval in answer.chances.items()],
         "segments": [dataclasses.asdict(s) for s in answer.segments],
         "fairness": {k: {p: {"gap": g, "worst": w} for p, (g, w) in v.items()} for k, v in answer.fairness.items()},
         "notes": data.notes,

@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.compare.gather import Curve
 from sim.compare.segments import Segment
-from sim.evaluation.comparison import Comparison, performance_profile
+from sim.evaluation.comparison import Comparison, performance_profile, profile_band
 from sim.evaluation.statistics import Interval
 
 # Okabe & Ito (2008): told apart by colour-blind readers; line styles tell them apart in grey
@@ -73,7 +73,7 @@ def values_and_gaps(values: dict[str, Interval], gaps: Sequence[Comparison], bes
 
 
 def profiles(scores: dict[str, np.ndarray], low: str, high: str) -> Any:
-    """Share of (seed, face) scores above tau."""
+    """Share of (seed, face) scores above tau, with 95 % bands."""
     figure = new(7.5, 4)
     axes = figure.subplots()
     everything = np.concatenate([s.ravel() for s in scores.values()])
@@ -82,6 +82,7 @@ def profiles(scores: dict[str, np.ndarray], low: str, high: str) -> Any:
     for i, (policy, s) in enumerate(scores.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[(i // len(COLOURS)) % len(STYLES)]}
         axes.plot(tau, performance_profile(s, tau), label=policy, **style)
+        axes.fill_between(tau, *profile_band(s, tau), color=style["color"], alpha=0.12, linewidth=0)
     axes.set_xlabel(f"normalised score tau (0 = {low}, 1 = {high}), by face and seed", fontsize=9)
     axes.set_ylabel("share of runs above tau", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

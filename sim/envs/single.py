@@ -2,7 +2,8 @@
 
 ## Action space
 `Discrete(K + 1)`: 0 holds back, 1..K push label k.  A masked action executes as hold-back (`env.strict_mask=true`: an error);
-`action_masks()` gives the mask as sb3-contrib expects it.
+`action_masks()` gives the mask as sb3-contrib expects it.  With `env.slate_size` S > 1 it is `MultiDiscrete([K + 1] * S)`, the
+labels of a slate: 0 leaves a slot empty, a label named twice is shown once, and the masks of the S slots stand one behind the other.
 
 ## Observation space
 `Box((11 + 6 K + 6,), float32)`: what the camera perceived on this visit, and the till's record of whom it took the customer
@@ -28,6 +29,7 @@ import numpy as np
 
 from sim.envs import spaces
 from sim.shop.lives import LiveCustomers
+from sim.shop.parameters import ShopError
 from sim.shop.world import Shop
 
 
@@ -69,18 +71,26 @@ class ProductPushEnv(gymnasium.Env):
         self._next = first + 1
         return self._lives.reset(first)[0].copy(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._lives is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         state = self._lives.state
         if state.customers["done"][0]:
             raise gymnasium.error.ResetNeeded("this customer's episode has ended; call reset()")
-        self._action[0] = action
+        if self.shop.slate_size == 1:
+            try:
+                self._action[0] = action
+            except (TypeError, ValueError):
+                self._action[0] = -1
+            if self._action[0] != action:  # a fraction, or nothing that is a number
+                raise ShopError(f"action {action!r} is no integer; 0 holds back, 1 to {self.shop.labels} push a label")
+        else:
+            self._action = np.asarray(action)[None]
         reward = float(self._lives.step(self._action)[0])
         return state.observation[0].copy(), reward, bool(state.terminated[0]), bool(state.truncated[0]), {}
 
     def action_masks(self) -> np.ndarray:
-        """(K + 1,) bool; True where an action is allowed now."""
+        """(K + 1,) bool, S of them one behind the other with slates; True where an action is allowed now."""
         if self._lives is None:
             raise gymnasium.error.ResetNeeded("call reset() before action_masks()")
-        return self._lives.action_masks()[0].copy()
+        return spaces.slot_masks(self._lives.action_masks(), self.shop)[0]

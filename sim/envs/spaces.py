@@ -27,6 +27,18 @@ def observation_space(shop: Shop) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
 
-def action_space(shop: Shop) -> gymnasium.spaces.Discrete:
-    """0 holds back, 1..K push label k."""
+def label_space(shop: Shop) -> gymnasium.spaces.Discrete:
+    """Of one push: 0 holds back, 1..K push label k.  What agents choose from, with slates once per slot."""
     return gymnasium.spaces.Discrete(shop.labels + 1)
+
+
+def action_space(shop: Shop) -> gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete:
+    """`label_space`, or one of it per slot of a slate, 0 an empty slot: MultiDiscrete (S,)."""
+    if shop.slate_size == 1:
+        return label_space(shop)
+    return gymnasium.spaces.MultiDiscrete([shop.labels + 1] * shop.slate_size)
+
+
+def slot_masks(masks: np.ndarray, shop: Shop) -> np.ndarray:
+    """Masks (N, K + 1) as a copy, one beside the other for every slot (N, S (K + 1)), as sb3-contrib takes a MultiDiscrete's."""
+    return np.tile(masks, (1, shop.slate_size))

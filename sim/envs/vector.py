@@ -73,7 +73,13 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         return observation, reward, state.terminated.copy(), state.truncated.copy(), info
 
     def action_masks(self) -> np.ndarray:
-        """(N, K + 1) bool; True where an action is allowed now."""
+        """(N, K + 1) bool, S of them side by side with slates; True where an action is allowed now."""
         if self._lives is None:
             raise gymnasium.error.ResetNeeded("call reset() before action_masks()")
-        return self._lives.action_masks().copy()
+        return spaces.slot_masks(self._lives.action_masks(), self.shop)
+
+    def visits(self) -> np.ndarray:
+        """(N, 2) bool: a visit begins; the till took the customer for the right one.  See `LiveCustomers.visits`."""
+        if self._lives is None:
+            raise gymnasium.error.ResetNeeded("call reset() before visits()")
+        return self._lives.visits()

@@ -5,7 +5,7 @@ customers with the same luck.  Two kinds of luck remain, the seed's and the cust
 
     crossed bootstrap   seeds and customers are drawn with replacement, the same customers for both policies of a pair
                         (the "pigeonhole" bootstrap of crossed random effects: Owen 2007, Ann. Appl. Stat. 1:386, which is
-                        mildly conservative)
+                        mildly conservative); p-values below its resolution are Student's (`student_p`)
     Holm                the p-values of all pairs are stepped up (Holm 1979), so that one false finding among all of them
                         stays below the level
 
@@ -31,6 +31,7 @@ import numpy as np
 from sim.evaluation.statistics import Interval
 
 RESAMPLES = 2000
+FEW_BEYOND = 10  # bootstrap means beyond zero, below which their share is too coarse a p-value
 _BLOCK = 4_000_000  # weights held at once
 
 
@@ -83,11 +84,33 @@ def paired(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPL
         difference = a.mean(0) - b
     means = crossed_bootstrap(difference, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
-    tail = min((means <= 0).mean(), (means >= 0).mean())
-    p = min(1.0, 2.0 * max(float(tail), 1.0 / (resamples + 1)))
+    tail = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2.0 * float(tail) / resamples)
+    if tail < FEW_BEYOND:
+        p = min(student_p(difference), 2.0 * FEW_BEYOND / resamples)
     if not difference.any():
         p = 1.0
     return {"mean": float(difference.mean()), "low": float(low), "high": float(high), "n": a.shape[1]}, p
+
+
+def student_p(difference: np.ndarray) -> float:
+    """Two-sided p-value of the mean of (S, n) being zero, seeds and customers crossed.
+
+        t = mean / sqrt(v_s + v_c),   v_s = var of the seeds' means / S,   v_c = var of the customers' means / n
+
+    with the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:110), v^2 / (v_s^2 / (S - 1) + v_c^2 / (n - 1)).
+    For what lies beyond the resolution of a bootstrap, where many comparisons are to be corrected for.
+    """
+    from scipy.stats import t as student
+
+    seeds, n = difference.shape
+    by_seed = difference.mean(1).var(ddof=1) / seeds if seeds > 1 else 0.0
+    by_customer = difference.mean(0).var(ddof=1) / n
+    total = by_seed + by_customer
+    if total == 0.0:
+        return 0.0
+    freedom = total**2 / (by_seed**2 / max(seeds - 1, 1) + by_customer**2 / (n - 1))
+    return float(2.0 * student.sf(abs(difference.mean()) / np.sqrt(total), freedom))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -136,14 +159,7 @@ def iqm_interval(scores: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) 
     With a single seed there is nothing to resample within a face, so the faces are.
     """
     rng = np.random.default_rng(seed)
-    seeds, faces = scores.shape
-    means = np.empty(resamples)
-    for i in range(resamples):
-        if seeds > 1:
-            sample = scores[rng.integers(0, seeds, scores.shape), np.arange(faces)]
-        else:
-            sample = scores[:, rng.integers(0, faces, faces)]
-        means[i] = interquartile_mean(sample)
+    means = [interquartile_mean(*resampled(rng, scores)) for _ in range(resamples)]
     low, high = np.quantile(means, [0.025, 0.975])
     return {"mean": interquartile_mean(scores), "low": float(low), "high": float(high), "n": scores.size}
 
@@ -155,6 +171,34 @@ def probability_of_improvement(a: np.ndarray, b: np.ndarray) -> float:
     return float(above + 0.5 * level)
 
 
+def improvement_interval(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = 500) -> Interval:
+    """P(a > b) with a 95 % interval, by the same bootstrap as `iqm_interval`."""
+    rng = np.random.default_rng(seed)
+    found = [probability_of_improvement(*resampled(rng, a, b)) for _ in range(resamples)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return {"mean": probability_of_improvement(a, b), "low": float(low), "high": float(high), "n": a.shape[1]}
+
+
+def resampled(rng: np.random.Generator, *scores: np.ndarray) -> list[np.ndarray]:
+    """A bootstrap sample of each of several policies' scores (S, F) on the same F faces.
+
+    Seeds are drawn anew within every face (stratified: rliable), where all policies have several; else the faces are, the same
+    ones for all.
+    """
+    faces = scores[0].shape[1]
+    if min(len(s) for s in scores) > 1:
+        return [s[rng.integers(0, len(s), s.shape), np.arange(faces)] for s in scores]
+    chosen = rng.integers(0, faces, faces)
+    return [s[:, chosen] for s in scores]
+
+
 def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Share of all scores (S, F) above each threshold (T,)."""
     return np.asarray((scores.reshape(-1, 1) > thresholds).mean(0))
+
+
+def profile_band(scores: np.ndarray, thresholds: np.ndarray, seed: int = 0, resamples: int = 500) -> np.ndarray:
+    """95 % of the profile at each threshold, pointwise: (2, T)."""
+    rng = np.random.default_rng(seed)
+    found = [performance_profile(*resampled(rng, scores), thresholds) for _ in range(resamples)]
+    return np.quantile(found, [0.025, 0.975], axis=0)

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.evaluation.oracle.response import best_allowed, response_of
+from sim.evaluation.slates import draw_slates, executed_probabilities
 from sim.shop.camera import FEATURES, NEGATIVE
 from sim.shop.lives import LiveCustomers
 from sim.shop.observation import check_observation
+from sim.shop.parameters import ShopError
 from sim.shop.random_streams import policy_uniforms
 from sim.shop.world import Shop
 
@@ -31,6 +33,17 @@ class Policy(Protocol):
         """Decision with `action` (N,), `propensity` (N,), `probabilities` (N, K + 1)."""
 
 
+class RememberingPolicy(Policy, Protocol):
+    """A policy with `memory_size` M numbers of memory per customer, kept for it between opportunities."""
+
+    memory_size: int
+
+    def act_with_memory(
+        self, observation: np.ndarray, action_mask: np.ndarray, uniform: np.ndarray, memory: np.ndarray, visits: np.ndarray
+    ) -> tuple[Any, np.ndarray]:
+        """Decision as of `Policy`, and the memory (N, M) afterwards; `visits` (N, 2) as of `LiveCustomers.visits`."""
+
+
 class StatePolicy(Protocol):
     """An oracle: `needs_state` is True, and it decides from the true state of the customers in some rows."""
 
@@ -43,14 +56,39 @@ class StatePolicy(Protocol):
 
 
 def decide(policy: Policy | StatePolicy, lives: LiveCustomers, rows: np.ndarray) -> Any:
-    """Decision of a policy for the live customers in `rows` (N,); only an oracle is shown more than the observation."""
-    uniform = policy_uniforms(lives.seed, lives.split, lives.ids[rows], lives.state.customers["opportunity"][rows])
+    """Decision of a policy for the live customers in `rows` (N,); only an oracle is shown more than the observation.
+
+    Where the shop shows slates, a policy of single labels fills them (`sim.evaluation.slates`).
+    """
+    moments = lives.ids[rows], lives.state.customers["opportunity"][rows]
+    uniform = policy_uniforms(lives.seed, lives.split, *moments)
     chooser: Any = policy
     observation = lives.observation[rows]
     check_observation(observation, lives.shop.layout)
+    size, mask = lives.shop.slate_size, lives.action_masks()[rows]
     if getattr(policy, "needs_state", False):
+        if size > 1:
+            raise ShopError(f"{policy.name} knows single pushes only, and this shop shows slates; set env.slate_size=1")
         return chooser.act(lives, rows, uniform)
-    return chooser.act(observation, lives.action_masks()[rows], uniform)
+    remembers = bool(getattr(policy, "memory_size", 0))
+    if size > 1:
+        if remembers:
+            raise ShopError(f"{policy.name} remembers single pushes only, and this shop shows slates; set env.slate_size=1")
+        slots = [policy_uniforms(lives.seed, lives.split, *moments, slot) for slot in range(size)]
+        return draw_slates(lambda some, open_, u: chooser.act(observation[some], open_, u), mask, slots)
+    if remembers:
+        return _with_memory(chooser, lives, rows, observation, uniform)
+    return chooser.act(observation, mask, uniform)
+
+
+def _with_memory(policy: Any, lives: LiveCustomers, rows: np.ndarray, observation: np.ndarray, uniform: np.ndarray) -> Any:
+    """Decision of a policy that remembers; its memory lies with the lives, so every opportunity is to be decided once."""
+    if lives.memory is None:
+        lives.memory = np.zeros((lives.number, policy.memory_size))
+    decision, lives.memory[rows] = policy.act_with_memory(
+        observation, lives.action_masks()[rows], uniform, lives.memory[rows], lives.visits()[rows]
+    )
+    return decision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +97,9 @@ class SessionLog:
 
     events (T,) `sim.shop.types.EVENT`, sorted by (customer, step); camera (T, 11) float32, the camera's part of the
     observation; propensity (T,) of the executed action; probabilities (T, K + 1) float32.  A log without decisions has none
-    of these three.  `truth`: further hidden columns (T,) by name, `true_*` (see `stream`).
+    of these three.  slate (T, S) int64: the labels shown, zeros behind them, in a shop with slates, else (T, 0); there an
+    event's `action` is the label clicked, else the first one shown, and `requested` differs from it where a masked label was
+    asked for.  `truth`: further hidden columns (T,) by name, `true_*` (see `stream`).
     """
 
     policy: str
@@ -69,14 +109,8 @@ class SessionLog:
     camera: np.ndarray
     propensity: np.ndarray
     probabilities: np.ndarray
+    slate: np.ndarray
     truth: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-
-def executed_probabilities(probabilities: np.ndarray, action_mask: np.ndarray) -> np.ndarray:
-    """Probability of every action to be *executed* (N, K + 1): what a policy gives to masked actions is held back."""
-    allowed = np.where(action_mask, probabilities, 0.0)
-    allowed[:, 0] += np.where(action_mask, 0.0, probabilities).sum(1)
-    return allowed
 
 
 BATCH = 4096  # lives side by side: some 40 MB with their logs
@@ -92,14 +126,15 @@ def _live(
     camera, mask = lives.observation[alive, :FEATURES], lives.action_masks()[alive]
     expected = response_of(lives, alive).reward if regret else None
     decision = decide(policy, lives, alive)
-    actions = np.zeros(lives.number, np.int64)
+    actions = lives.held_back()
     actions[alive] = decision.action
     lives.step(actions)
     columns["events"] = events = lives.state.events[alive]
+    columns["slate"] = lives.state.slate[alive]
     each = np.arange(len(alive))
     if decisions:
         probabilities = executed_probabilities(np.asarray(decision.probabilities), mask)
-        columns["propensity"] = probabilities[each, events["action"]]
+        columns["propensity"] = decision.propensity if actions.ndim > 1 else probabilities[each, events["action"]]
         columns["probabilities"], columns["camera"] = probabilities.astype(np.float32), camera
     if expected is not None:
         best = best_allowed(expected, mask)
@@ -130,7 +165,7 @@ def stream(
     decisions : keep what the policy saw and its probabilities; without, a log takes half the memory.
     regret : look up what every action was worth (`oracle.response`), and log `true_best_action` (the best for this
         opportunity alone), `true_best_expected_reward`, `true_expected_reward` (of the executed action; money) and their
-        difference `true_immediate_regret`.
+        difference `true_immediate_regret`.  Of single pushes only: a shop with slates has none.
     progress : called with the number of lives just finished.
 
     Raises
@@ -138,6 +173,7 @@ def stream(
     ShopError
         The policy asks for an action out of range, or an observation is not finite.
     """
+    regret = regret and shop.slate_size == 1
     for start in range(first, first + customers, batch):
         number = min(batch, first + customers - start)
         lives = shop.customers(number, seed, split, first=start)
@@ -157,11 +193,11 @@ def _gathered(policy: Policy | StatePolicy, shop: Shop, customers: int, steps: l
     events = np.concatenate([step.pop("events") for step in steps])
     order = np.lexsort((events["step"], events["customer"]))
     columns = {name: np.concatenate([step[name] for step in steps])[order] for name in steps[0]}
-    none = np.zeros(0, np.float32)
+    none, slate = np.zeros(0, np.float32), columns.pop("slate")
     given = {name: columns.pop(name, none) for name in ("camera", "propensity", "probabilities")}
     events = events[order]
     columns["true_negative_affect"] = negative_affect(shop, events)
-    return SessionLog(policy.name, policy.propensity_kind, customers, events, **given, truth=columns)
+    return SessionLog(policy.name, policy.propensity_kind, customers, events, **given, slate=slate, truth=columns)
 
 
 def negative_affect(shop: Shop, events: np.ndarray) -> np.ndarray:
@@ -177,7 +213,7 @@ def joined(logs: Iterable[SessionLog]) -> SessionLog:
         return logs[0]
     columns = {
         name: np.concatenate([getattr(log, name) for log in logs])
-        for name in ("events", "camera", "propensity", "probabilities")
+        for name in ("events", "camera", "propensity", "probabilities", "slate")
     }
     truth = {name: np.concatenate([log.truth[name] for log in logs]) for name in logs[0].truth}
     customers = sum(log.customers for log in logs)
@@ -205,7 +241,7 @@ def value_per_customer(
         lives = shop.customers(number, seed, split, first=first)
         alive = np.arange(number)
         while len(alive):
-            actions = np.zeros(number, np.int64)
+            actions = lives.held_back()
             actions[alive] = decide(policy, lives, alive).action
             weight = discount_per_day ** lives.state.customers["day"][alive]
             lives.step(actions)

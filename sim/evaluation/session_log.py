@@ -6,6 +6,11 @@ with at that step.  They differ where purchases are paid late (`delay` days; `pe
 `returned`, or where affect has a price in training: `affect_term` is the part of `received` that is no money.  `propensity` is
 the probability of the executed action; `action_probability_<i>` that of every action (0 = hold back).  `true_best_action` is the
 best for that opportunity alone, and `true_immediate_regret` what the executed one is expected to earn less (money).
+
+Where several labels are pushed at once (`env.slate_size`), `slate` lists those shown, in order; `action` and `label` are the one
+clicked, else the first; `requested` differs from `action` only where a masked label was asked for; `propensity` is that of the
+ordered slate, and `action_probability_<i>` that of the first slot (`sim.evaluation.slates`).  `true_click_probability` is that of
+any click; the other `true_*` of a label are those of `label`.
 """
 
 from __future__ import annotations
@@ -70,6 +75,10 @@ def to_table(log: SessionLog, shop: Shop) -> pa.Table:
     columns: dict[str, pa.Array] = {"policy": _names(np.zeros(rows), [log.policy])}
     columns |= {name: pa.array(e[name]) for name in _PLAIN}
     columns["label"] = _names(e["action"].astype(int) - 1, shop.catalog.names)
+    if log.slate.shape[1]:
+        lengths = (log.slate > 0).sum(1)
+        offsets = pa.array(np.concatenate([[0], lengths.cumsum()]).astype(np.int32))
+        columns["slate"] = pa.ListArray.from_arrays(offsets, pa.array(log.slate[log.slate > 0].astype(np.int32)))
     columns["image"] = _names(e["image"], gallery.images)
     columns |= {f"perceived_emotion_{name}": pa.array(log.camera[:, j]) for j, name in enumerate(EMOTIONS)}
     columns["perceived_identity"] = _names(identity, identity_names)

@@ -5,7 +5,6 @@ python -m sim.replay run=latest
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -33,43 +32,22 @@ def _compose(arguments: list[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
+    from sim.replay.overrides import quoted_path
     from sim.replay.settings import ReplayConfig
     from sim.shop.parameters import CONF
 
-    arguments = [_quoted(argument) for argument in arguments]
+    arguments = [quoted_path(argument, _PATHS) for argument in arguments]
     ConfigStore.instance().store(name="replay_schema", node=ReplayConfig)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("replay", arguments)
 
 
-def _quoted(argument: str) -> str:
-    """A path as it was typed, in the quotes that Hydra's grammar wants around spaces, commas and the like."""
-    name, sign, value = argument.partition("=")
-    if not sign or name not in _PATHS or value[:1] in ("'", '"') or value == "null":
-        return argument
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name}='{escaped}'"
-
-
-def _bad_setting(error: Exception) -> str:
-    """One sentence about an override that the configuration does not take."""
+def _settings() -> list[str]:
     import dataclasses
-    import re
 
     from sim.replay.settings import PageSettings, ReplayConfig
 
-    text = " ".join(str(error.__cause__ or error).split())
-    unknown = re.search(r"Key '([\w.]+)' (?:is )?not in", text)
-    whole = re.search(r"full_key: (\S+)", text)
-    if unknown:
-        names = [f.name for f in dataclasses.fields(ReplayConfig)]
-        names += [f"replay.{f.name}" for f in dataclasses.fields(PageSettings)]
-        name = whole.group(1) if whole else unknown.group(1)
-        close = difflib.get_close_matches(name, names, n=1)
-        advice = f"did you mean {close[0]}?" if close else "python -m sim.replay --help lists them"
-        return f"there is no setting {name!r}; {advice}"
-    text = re.sub(r"\s*(full_key|object_type|reference_type)\S*.*", "", text)
-    return f"{whole.group(1)}: {text}" if whole and whole.group(1) not in text else text
+    return [f.name for f in dataclasses.fields(ReplayConfig)] + [f"replay.{f.name}" for f in dataclasses.fields(PageSettings)]
 
 
 def run(cfg: Any) -> None:
@@ -149,10 +127,12 @@ def main(arguments: list[str] | None = None) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from sim.replay.overrides import setting_error
+
     try:
         run(_compose(arguments))
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {_bad_setting(error)}", file=sys.stderr)
+        print(f"error: {setting_error(error, _settings())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

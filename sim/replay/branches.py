@@ -18,7 +18,6 @@ import numpy as np
 from sim.evaluation.rollout import decide
 from sim.replay.log import FLAGS, Lines
 from sim.replay.relive import SPLIT, Relived
-from sim.shop.types import Lives
 from sim.shop.world import Shop
 
 BATCH = 6000  # branches lived side by side: a few MB of state
@@ -58,7 +57,7 @@ def branch(shop: Shop, policy: Any, relived: Relived, state: np.ndarray, action:
         empty = np.zeros(0, np.int64)
         return Branches(empty, empty, np.zeros(0), np.zeros(1, np.int64), np.zeros(0, STEP))
     parts = [
-        _live(shop, policy, relived.states, state[at : at + BATCH], action[at : at + BATCH], seed)
+        _live(shop, policy, relived, state[at : at + BATCH], action[at : at + BATCH], seed)
         for at in range(0, len(state), BATCH)
     ]
     steps = np.concatenate([part[0] for part in parts])
@@ -68,13 +67,17 @@ def branch(shop: Shop, policy: Any, relived: Relived, state: np.ndarray, action:
 
 
 def _live(
-    shop: Shop, policy: Any, states: Lives, state: np.ndarray, action: np.ndarray, seed: int
+    shop: Shop, policy: Any, relived: Relived, state: np.ndarray, action: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Opportunities of a batch of branches, sorted by branch, and how many each has."""
     number = len(state)
     lives = shop.customers(number, seed, SPLIT)
-    for mine, theirs in zip(lives.state, states, strict=True):
+    assert relived.states is not None
+    for mine, theirs in zip(lives.state, relived.states, strict=True):
         mine[...] = theirs[state]
+    if relived.memory is not None:  # the policy sees this opportunity too, and remembers it, though another decides
+        lives.memory = relived.memory[relived.kept[state]]
+        decide(policy, lives, np.arange(number))
     alive, requests = np.arange(number), np.array(action, np.int64)
     rows: list[np.ndarray] = []
     lived: list[np.ndarray] = []

@@ -11,6 +11,7 @@ import numpy as np
 from sim.replay.errors import ReplayError
 from sim.replay.log import Lines
 from sim.replay.relive import SPLIT, Relived
+from sim.replay.remembering import Reminded
 from sim.replay.runs import POLICIES, Run
 from sim.shop.random_streams import SPLITS, policy_uniforms
 
@@ -54,7 +55,7 @@ def _own_class(run: Run, name: str, trusted: list[str]) -> Any | None:
 def decides_alike(policy: Any, lines: Lines, relived: Relived, seed: int) -> int:
     """How many of the logged requests the policy makes again, asked with the same observations and luck."""
     uniform = policy_uniforms(seed, SPLITS[SPLIT], lines.at["customer"], lines.at["step"])
-    again = policy.act(relived.observation, relived.allowed, uniform).action
+    again = Reminded(policy, relived).act(relived.observation, relived.allowed, uniform).action
     return int((again == lines.at["requested"]).sum())
 
 

@@ -27,7 +27,8 @@ class Relived:
     """Per logged opportunity (T,), in the log's order; K labels, O entries of an observation.
 
     observation (T, O) float32; allowed (T, K + 1) bool; expected (T, K + 1) money that each action earns at once on
-    average, known to nobody in the shop; states: the customers before the opportunity, of the lines in `kept`.
+    average, known to nobody in the shop; states: the customers before the opportunity, of the lines in `kept`; visits (T, 2)
+    bool as of `LiveCustomers.visits`; memory (T, M): what a policy that remembers knew before (`sim.replay.remembering`).
     """
 
     observation: np.ndarray
@@ -35,6 +36,8 @@ class Relived:
     expected: np.ndarray
     kept: np.ndarray
     states: Lives | None
+    visits: np.ndarray
+    memory: np.ndarray | None = None
 
     def regret(self, action: np.ndarray) -> np.ndarray:
         """(T,) max_a E[r | a] - E[r | action] over allowed actions, never negative."""
@@ -65,12 +68,14 @@ def relive(shop: Shop, lines: Lines, seed: int, keep: np.ndarray | None = None) 
     total, actions = len(lines), shop.labels + 1
     observation = np.empty((total, lives.observation.shape[1]), np.float32)
     allowed, expected = np.empty((total, actions), bool), np.empty((total, actions))
+    visits = np.empty((total, 2), bool)
     kept: list[np.ndarray] = []
     states: list[Lives] = []
     step, alive = 0, np.arange(len(lines.customers))
     while len(alive):
         where = lines.start[alive] + step
         observation[where], allowed[where] = lives.observation[alive], lives.action_masks()[alive]
+        visits[where] = lives.visits()[alive]
         expected[where] = respond(lives.world, lives.state, alive).reward
         if keep is not None and keep[alive].any():
             mine = keep[alive]
@@ -91,6 +96,7 @@ def relive(shop: Shop, lines: Lines, seed: int, keep: np.ndarray | None = None) 
         expected,
         np.concatenate(kept) if kept else np.zeros(0, np.int64),
         Lives(*(np.concatenate(arrays) for arrays in zip(*states, strict=True))) if states else None,
+        visits,
     )
 
 

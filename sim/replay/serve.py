@@ -24,6 +24,7 @@ from sim.replay.log import open_log, read_lines
 from sim.replay.pack import json_for_script
 from sim.replay.page import fitted
 from sim.replay.relive import relive
+from sim.replay.remembering import remembered
 from sim.replay.session import Replay
 from sim.replay.settings import PageSettings
 
@@ -48,7 +49,7 @@ def branches_at(replay: Replay, customer: int, step: int) -> list[dict[str, Any]
     lines = read_lines(open_log(a.run.sessions), a.name, np.array([customer]))
     if not 0 <= step < len(lines):
         raise ReplayError(f"step {step} is out of range; customer {customer} has opportunities 0 to {len(lines) - 1}")
-    relived = relive(a.shop, lines, a.run.seed, np.array([True]))
+    relived = remembered(a.policy, lines, relive(a.shop, lines, a.run.seed, np.array([True])))
     state, action = branches.every_other_action(relived, lines.at["action"])
     here = relived.kept[state] == step
     made = branches.branch(a.shop, a.policy, relived, state[here], action[here], a.run.seed)

@@ -15,6 +15,7 @@ from sim.replay.explain import Drivers, explain
 from sim.replay.log import Lines, SessionTable, open_log, read_lines
 from sim.replay.policies import LoadAgent, choose_policies, decides_alike, load_policy
 from sim.replay.relive import Relived, relive
+from sim.replay.remembering import Reminded, remembered
 from sim.replay.runs import Run
 from sim.replay.settings import PageSettings
 from sim.replay.shops import build_run_shop, check_pair
@@ -197,6 +198,7 @@ def _live_again(
     if loaded.policy is None:
         side.notes.append(f"No explanations and no branches for {side.name}: {loaded.reason.rstrip('.')}.")
         return
+    side.relived = remembered(loaded.policy, side.lines, side.relived)
     same, total = decides_alike(loaded.policy, side.lines, side.relived, side.run.seed), len(side.lines)
     side.asked_again = (same, total)
     if same < total:
@@ -206,4 +208,5 @@ def _live_again(
         )
         return
     side.policy = loaded.policy
-    side.drivers = explain(loaded.policy, side.relived, side.lines.at["requested"], shop.layout, settings.drivers)
+    asked = Reminded(loaded.policy, side.relived)
+    side.drivers = explain(asked, side.relived, side.lines.at["requested"], shop.layout, settings.drivers)

@@ -36,7 +36,13 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
             population["gallery"], population["consent"], weights=population["weights"], cache=population["cache"]
         )
         groups: dict[str, Any] = {name: run.config[name] for name in ("env", "catalog", "population", "camera")}
-        return build_shop(**groups, table=table), table
+        shop = build_shop(**groups, table=table)
+        if shop.slate_size > 1:
+            raise ReplayError(
+                f"run {run.name} pushed slates of up to {shop.slate_size} labels, and the session player shows single pushes; "
+                "read its sessions.parquet (column slate), or replay a run with env.slate_size=1"
+            )
+        return shop, table
     except ReplayError:
         raise
     except Exception as error:

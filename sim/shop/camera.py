@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from perception.features import AFFECT_CENTRES
 from sim.shop.compiled import compiled, inlined, woven
 from sim.shop.elementary import exp
 from sim.shop.parameters import CHANNELS
@@ -25,11 +26,7 @@ from sim.shop.types import OTHER, SELF, UNKNOWN
 
 PERCEIVED, ORACLE, BLIND, NOISY = CHANNELS.values()
 
-# angry, disgust, fear, happy, sad, surprise on the circumplex [degrees]; neutral at the origin
-_ANGLES = np.deg2rad([145.0, 180.0, 120.0, 20.0, 225.0, 90.0])
-CENTRES = np.vstack(
-    [0.75 * np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]), [[0.0, 0.0]]]
-)  # (7, 2) valence, arousal
+CENTRES = AFFECT_CENTRES  # (7, 2) valence, arousal
 _CENTRES = tuple((float(v), float(a)) for v, a in CENTRES)  # numbers in the code, not in memory
 NEUTRAL = 6
 NEGATIVE = (0, 1, 2, 4)  # angry, disgust, fear, sad: negative affect

@@ -1,10 +1,11 @@
 """What a pushed label makes a customer do: click, and buy after a click.
 
-    logit P(click)       = a0 + a_k + w rel_k - beta p_k / p_ref - lambda s_k + b1 n_k/10 - b2 (n_k/10)^2
+    U_k = logit P(click) = a0 + a_k + w rel_k - beta p_k / p_ref - lambda s_k + b1 n_k/10 - b2 (n_k/10)^2
                            + eta_v v + eta_va (v tau_v + a tau_a) + eta_m m - kappa f
     logit P(buy | click) = psi_0 + psi_1 rel_k + psi_2 v - psi_3 p_k / B          and zero where p_k > B
 
-A single push is a binary logit against not clicking (McFadden 1974).  rel = theta . phi_k is a cosine; s satiation
+A single push is a binary logit against not clicking, of utility U_0 = 0 (McFadden 1974); `sim.shop.slate` has the logit of
+several labels at once.  rel = theta . phi_k is a cosine; s satiation
 (Leqi et al., NeurIPS 2021); the inverted U in the exposure count n follows Montoya et al. 2017; v, a core affect and
 tau the label's tone (affective coherence, Polignano et al. 2021); m mood; f push fatigue; B the budget left.
 The size of eta_v + psi_2 is set by the impulse-buying meta-analysis of Santini et al. 2019 (positive emotion, r = .32).
@@ -20,16 +21,8 @@ from sim.shop.organic import squash_logit
 
 
 @inlined
-def click_probability(p, customer, label, item):
-    """P(click) of one pushed label."""
-    return sigmoid(click_logit(p, customer, label, item))
-
-
-@inlined
-def click_logit(p, customer, label, item):
-    """logit P(click) of one pushed label."""
-    if p.organic > 0.0:
-        return squash_logit(label.relevance + item.appeal)
+def utility(p, customer, label, item):
+    """U_k of one pushed label, over that of not clicking."""
     n = min(label.exposures / 10.0, 3.0)  # the curve is fitted to at most some 30 exposures
     v, a = p.emotion_scale * customer.valence, p.emotion_scale * customer.arousal
     return (
@@ -45,6 +38,20 @@ def click_logit(p, customer, label, item):
         + p.mood_weight * customer.mood
         - p.fatigue_weight * customer.fatigue
     )
+
+
+@inlined
+def click_logit(p, customer, label, item):
+    """logit P(click) of one label pushed alone."""
+    if p.organic > 0.0:
+        return squash_logit(label.relevance + item.appeal)
+    return utility(p, customer, label, item)
+
+
+@inlined
+def click_probability(p, customer, label, item):
+    """P(click) of one label pushed alone."""
+    return sigmoid(click_logit(p, customer, label, item))
 
 
 @inlined

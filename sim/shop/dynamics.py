@@ -61,6 +61,7 @@ from sim.shop.returning import days_away, return_logit, stays
 from sim.shop.reward import affect_term, settle
 from sim.shop.satiation import satiate, wait_out
 from sim.shop.settlement import await_money, settle_due
+from sim.shop.slate import impression_of, is_slated, show_slate
 from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
@@ -125,20 +126,24 @@ def is_logged(lives):
 
 @woven
 def decide(world, lives, i, requested, bench, b):
-    """What is pushed, and how the customer is inclined towards it; `requested` 0 holds back, k pushes label k."""
-    p, customer = world.params[0], lives.customers[i]
+    """What is pushed, and how the customer is inclined towards it; `requested` 0 holds back, k pushes label k (a slate: see
+    `sim.shop.slate`)."""
+    p, customer, slated = world.params[0], lives.customers[i], is_slated(lives)
     action = requested if lives.action_mask[i, requested] else 0
+    inclination = -math.inf  # never, where nothing is pushed
+    if slated:
+        action, requested, inclination = show_slate(world, lives, i, bench[CLICK + b])
     if is_logged(lives):
         note_truth(customer, lives.events[i], requested, action)
     bench[ACTION + b], bench[BIAS + b] = action, customer.mood
-    bench[P_CLICK + b] = bench[P_BUY + b] = bench[P_LEAVE + b] = -math.inf  # never, where nothing is pushed
+    bench[P_CLICK + b] = bench[P_BUY + b] = bench[P_LEAVE + b] = -math.inf
     if action > 0:
         label, item = lives.labels[i, action - 1], world.catalog[action - 1]
         _, _, _, _, left, _, _ = fade(world, customer.day - label.satiation_day)
         wait_out(label, customer.day, left)
-        bench[P_CLICK + b] = click_logit(p, customer, label, item)
+        bench[P_CLICK + b] = inclination if slated else click_logit(p, customer, label, item)
         bench[P_BUY + b] = purchase_logit(p, customer, label, item)
-        bench[P_LEAVE + b] = opt_out_logit(p, customer, item)
+        bench[P_LEAVE + b] = opt_out_logit(p, customer, impression_of(lives, i, label, item))
 
 
 @woven
@@ -176,8 +181,9 @@ def respond(world, lives, i, seed, split, bench, b):
             delay, wait = purchase_delay(p, customer, u_delay), refund_wait(p, u_wait)
             returned = u_back < refund_probability(p, customer, label)
         if has_affect(p):
-            surprise = feel_biased(p, customer, label, item, clicked, bought, bench[BIAS + b])
-            tire(p, customer, label, item)
+            seen = impression_of(lives, i, label, item)
+            surprise = feel_biased(p, customer, seen, seen, clicked, bought, bench[BIAS + b])
+            tire(p, customer, seen, seen)
         if keeps_till(p):  # elsewhere `exposures` counts what the variant says
             satiate(label)
         spend(customer, p.budget_enforced * price)

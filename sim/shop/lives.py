@@ -16,7 +16,7 @@ from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
 from sim.shop.till import record_size
-from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, Lives
+from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, SELF, Lives
 
 if TYPE_CHECKING:
     from sim.shop.world import Shop
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROWS_A_THREAD = 1024  # fewer rows do not pay for waking a thread
 
 
-def allocate(number: int, labels: int, dimensions: int) -> Lives:
+def allocate(number: int, labels: int, dimensions: int, slate_size: int = 1) -> Lives:
     """Zeroed state of `number` customers."""
     size = observation_size(labels)
     return Lives(
@@ -42,6 +42,8 @@ def allocate(number: int, labels: int, dimensions: int) -> Lives:
         truncated=np.zeros(number, bool),
         events=np.zeros(number, EVENT),
         pending=np.zeros((number, CAPACITY), PENDING),
+        slate=np.zeros((number, slate_size if slate_size > 1 else 0), np.int64),
+        impression=np.zeros((number, 3 if slate_size > 1 else 0)),
     )
 
 
@@ -100,10 +102,12 @@ class LiveCustomers:
         self.shop, self.number, self.seed, self.split = shop, number, int(seed), SPLITS[split]
         self.stride = number if autoreset else 0
         self.world = shop.world(split)
-        self.state = allocate(number, shop.labels, shop.catalog.features.shape[1])
+        self._shape = (number, shop.slate_size) if shop.slate_size > 1 else (number,)  # of actions
+        self.state = allocate(number, shop.labels, shop.catalog.features.shape[1], shop.slate_size)
         self._parts = _shares(self.state, threads or _worthwhile_threads(number))
         if not keep_events:
             self._parts = [(rows, part._replace(events=np.zeros(1, EVENT))) for rows, part in self._parts]
+        self.memory: np.ndarray | None = None  # what a policy with a memory keeps of each row (N, M); the shop never reads it
         compiled.announce()
         self.reset(first)
 
@@ -111,6 +115,7 @@ class LiveCustomers:
         """Start customers first, first + 1, ... afresh; returns the observation (N, O)."""
         identifiers = np.arange(first, first + self.number, dtype=np.int64)
         dynamics.begin_many(self.world, self.state, self.seed, self.split, identifiers)
+        self.memory = None
         return self.state.observation
 
     def step(
@@ -118,29 +123,38 @@ class LiveCustomers:
     ) -> np.ndarray:
         """One opportunity of every live customer; actions (N,) int, 0 holds back. Returns the reward (N,).
 
+        With slates the actions are (N, S), 0 an empty slot; a label named twice is shown once.
+
         `observation` and `final_observation` (N, O) float32 are written to from now on in place of the buffers so far
         (with autoreset only: the row of a customer who is done is not written again).
 
         Raises
         ------
         ShopError
-            An action is out of range, or masked while the shop is strict.
+            An action is no integer or out of range, or masked while the shop is strict; the shape is wrong.
         """
+        actions = np.asarray(actions)
+        if actions.shape != self._shape:
+            raise ShopError(f"actions have shape {actions.shape}; {self.number} customers need {self._shape}")
+        if actions.dtype.kind not in "iu":
+            raise ShopError(f"actions are of type {actions.dtype}; they must be integers from 0 to {self.shop.labels}")
         actions = np.ascontiguousarray(actions, np.int64)
-        if actions.shape != (self.number,):
-            raise ShopError(f"actions have shape {actions.shape}; {self.number} customers need ({self.number},)")
-        low, high = (actions[0], actions[0]) if self.number == 1 else (actions.min(), actions.max())
+        low, high = (actions.flat[0], actions.flat[0]) if actions.size == 1 else (actions.min(), actions.max())
         if low < 0 or high > self.shop.labels:
             wrong = int(actions[(actions < 0) | (actions > self.shop.labels)][0])
             raise ShopError(f"action {wrong} is out of range; 0 holds back, 1 to {self.shop.labels} push a label")
         if self.shop.strict_mask:
-            refused = ~self.state.action_mask[np.arange(self.number), actions] & ~self.done
+            slates = actions.reshape(self.number, -1)
+            refused = ~np.take_along_axis(self.state.action_mask, slates, 1) & ~self.done[:, None]
             if refused.any():
-                i = int(np.flatnonzero(refused)[0])
-                name = self.shop.catalog.names[actions[i] - 1]
+                i, slot = (int(j) for j in np.argwhere(refused)[0])
+                name = self.shop.catalog.names[slates[i, slot] - 1]
                 raise ShopError(
                     f"label {name!r} is masked for customer {self.ids[i]} and env.strict_mask is set; use action_masks()"
                 )
+        if self.shop.slate_size > 1:
+            self.state.slate[:] = actions
+            actions = np.ascontiguousarray(actions[:, 0])
         if observation is not None and final_observation is not None:
             new = {"observation": observation, "final_observation": final_observation}
             self.state = self.state._replace(**new)
@@ -161,9 +175,21 @@ class LiveCustomers:
                 other.result()
         return self.state.reward
 
+    def held_back(self) -> np.ndarray:
+        """Actions that hold back everywhere: zeros (N,), or (N, S) with slates."""
+        return np.zeros(self._shape, np.int64)
+
     def action_masks(self) -> np.ndarray:
         """(N, K + 1) bool: what may be pushed now; column 0 (hold back) is always True."""
         return self.state.action_mask
+
+    def visits(self) -> np.ndarray:
+        """(N, 2) bool: whether the coming opportunity begins a visit, and whether the till took the customer for the right one.
+
+        For whoever keeps an agent's memory, as the till keeps its record; never for the agent to look at.
+        """
+        customers = self.state.customers
+        return np.stack([customers["visit_opportunity"] == 0, customers["recognised"] == SELF], axis=1)
 
     @property
     def observation(self) -> np.ndarray:

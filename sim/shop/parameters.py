@@ -316,6 +316,25 @@ def check_together(switches: Mapping[str, float], groups: list[Any]) -> None:
             )
 
 
+def slate_size(env: Mapping[str, Any], labels: int) -> int:
+    """How many labels a push of this scenario may show at once, checked against the K labels of the catalog.
+
+    Raises
+    ------
+    ShopError
+        The size is no integer or out of range, or the scenario swaps the customer model for one that knows single pushes only.
+    """
+    size = env.get("slate_size", 1)  # a run older than slates has none
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= labels:
+        raise ShopError(
+            f"env.slate_size = {size} is out of range; allowed is 1 (one label per push) to {labels}, the labels of the catalog"
+        )
+    for name in VARIANTS:
+        if size > 1 and env[name][name] > 0:
+            raise ShopError(f"env.slate_size = {size} needs the shop's own customer, but env.{name}.{name} is on; set it to 1")
+    return size
+
+
 def pack(groups: list[Any]) -> np.ndarray:
     """One structured record, shape (1,), of all fields of the given dataclasses; names must be unique."""
     import numpy as np

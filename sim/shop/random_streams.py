@@ -27,6 +27,7 @@ SPLITS = {"train": TRAIN, "evaluate": EVALUATE, "tune": TUNE, "typical": TYPICAL
 # Streams: fixed numbers, so that adding one leaves the others unchanged.
 TRAITS, RESPONSE, RETURN, CAMERA, CHANNEL, STOCK, POLICY, PURCHASE, TASTE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 ENGAGEMENT, CANDIDATES, VIEWS, INTEREST, CHAIN = 10, 11, 12, 13, 14
+SLOT_STREAMS = 256  # the stream of a policy's slot s of a slate is POLICY + 256 s, so the first slot's is the single push's
 
 MAX_SEED = 2**32 - 1
 
@@ -88,8 +89,8 @@ def fill_uniforms(seed, split, customers, moments, stream, out):
         out[i] = uniforms(seed, split, customers[i], moments[i], stream)[0]
 
 
-def policy_uniforms(seed: int, split: int, customers: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Uniforms (N,) that decide a stochastic policy's actions at opportunity `moments` of `customers`."""
+def policy_uniforms(seed: int, split: int, customers: np.ndarray, moments: np.ndarray, slot: int = 0) -> np.ndarray:
+    """Uniforms (N,) that decide a stochastic policy's actions at opportunity `moments` of `customers`; `slot` of a slate."""
     out = np.empty(len(customers))
-    fill_uniforms(seed, split, customers, moments, POLICY, out)
+    fill_uniforms(seed, split, customers, moments, POLICY + SLOT_STREAMS * slot, out)
     return out

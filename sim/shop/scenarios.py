@@ -14,7 +14,7 @@ import pandas as pd
 
 from sim.shop.catalog import read_catalog
 from sim.shop.gallery import build_gallery
-from sim.shop.parameters import CONF, ShopError, catalog_path, pack, read_all
+from sim.shop.parameters import CONF, ShopError, catalog_path, pack, read_all, slate_size
 from sim.shop.world import Shop, with_typical_records
 
 
@@ -37,7 +37,10 @@ def build_shop(
         raise ShopError(
             "camera.emotion=oracle needs the true emotion of every picture; give the gallery a labels.csv (image,person,emotion,mask)"
         )
-    shop = Shop(items, gallery, params, population["seed"], bool(env["strict_mask"]), str(env["name"]))
+    shop = Shop(
+        items, gallery, params, population["seed"], bool(env["strict_mask"]), str(env["name"]),
+        slate_size=slate_size(env, len(items.names)),
+    )  # fmt: skip
     return with_typical_records(shop)
 
 

@@ -78,6 +78,23 @@ def book_purchase(lives, i, k, price):
 
 
 @woven
+def book_label(world, lives, i, k, clicked):
+    """Write one showing of label k into the customer's own record."""
+    customer, label, size = lives.customers[i], lives.labels[i, k], lives.labels.shape[1]
+    label.pushes += 1.0
+    label.clicks += 1.0 if clicked else 0.0
+    lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
+    evidence = lift * min(label.pushes, EVIDENCE_CAP)
+    change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
+    lives.record[i, k] = log(1.0 + label.pushes)
+    lives.record[i, size + k] = 4.0 * lift
+    lives.record[i, 3 * size + k] = 1.0
+    for j in range(size):
+        lives.record[i, 4 * size + j] += change * world.label_similarity[k, j]
+    lives.record[i, 5 * size + k] += (customer.seen_valence - lives.record[i, 5 * size + k]) / label.pushes
+
+
+@woven
 def book(world, lives, i, action, clicked, bought, price):
     """Write one opportunity into the customer's own record; called only where the camera recognised the customer."""
     customer, size = lives.customers[i], lives.labels.shape[1]
@@ -88,19 +105,7 @@ def book(world, lives, i, action, clicked, bought, price):
         lives.record[i, overall + 3] += VALENCE_RATE * (customer.seen_valence - lives.record[i, overall + 3])
     customer.last_seen = customer.day
     if action > 0:
-        k = action - 1
-        label = lives.labels[i, k]
-        label.pushes += 1.0
-        label.clicks += 1.0 if clicked else 0.0
-        lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
-        evidence = lift * min(label.pushes, EVIDENCE_CAP)
-        change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
-        lives.record[i, k] = log(1.0 + label.pushes)
-        lives.record[i, size + k] = 4.0 * lift
-        lives.record[i, 3 * size + k] = 1.0
-        for j in range(size):
-            lives.record[i, 4 * size + j] += change * world.label_similarity[k, j]
-        lives.record[i, 5 * size + k] += (customer.seen_valence - lives.record[i, 5 * size + k]) / label.pushes
+        book_label(world, lives, i, action - 1, clicked)
         lives.record[i, overall] += 1.0 / 3.0
         if bought:
-            book_purchase(lives, i, k, price)
+            book_purchase(lives, i, action - 1, price)

@@ -187,6 +187,8 @@ class Lives(NamedTuple):
     truncated: np.ndarray  # (N,) bool
     events: np.ndarray  # (N,) EVENT
     pending: np.ndarray  # (N, CAPACITY) PENDING, of which the first `awaited` are open
+    slate: np.ndarray  # (N, S) int64, labels to show at once, after the step those shown; (N, 0) where one is pushed
+    impression: np.ndarray  # (N, 3) relevance, care, pressure of the slate shown; (N, 0) where one is pushed
 
 
 @inlined
@@ -211,5 +213,6 @@ def borrow_lives(v):
     return Lives(
         borrow(v.customers), borrow(v.labels), borrow(v.taste), borrow(v.record), borrow(v.picture),
         borrow(v.observation), borrow(v.action_mask), borrow(v.final_observation), borrow(v.reward),
-        borrow(v.terminated), borrow(v.truncated), borrow(v.events), borrow(v.pending),
+        borrow(v.terminated), borrow(v.truncated), borrow(v.events), borrow(v.pending), borrow(v.slate),
+        borrow(v.impression),
     )  # fmt: skip

@@ -24,7 +24,8 @@ class Shop:
     """A complete, immutable shop; customers are drawn from it by `customers`.
 
     `params` is the packed record of all parameters (see `parameters.pack`); `typical_seed` seeds the table of typical
-    records that a mistaken identity shows; `strict_mask` makes a masked action an error instead of a hold-back.
+    records that a mistaken identity shows; `strict_mask` makes a masked action an error instead of a hold-back;
+    `slate_size` S > 1 lets several labels be pushed at once (`sim.shop.slate`).
     """
 
     catalog: Catalog
@@ -34,6 +35,7 @@ class Shop:
     strict_mask: bool = False
     name: str = "shop"
     typical: np.ndarray | None = None
+    slate_size: int = 1
 
     @property
     def labels(self) -> int:
@@ -48,6 +50,11 @@ class Shop:
     @property
     def observation_size(self) -> int:
         return observation_size(self.labels)
+
+    @property
+    def single(self) -> Shop:
+        """The same shop with one label per push."""
+        return dataclasses.replace(self, slate_size=1)
 
     def world(self, split: str) -> World:
         """Arrays of this shop for the customers of a split ("train", "tune", "typical": training faces; "evaluate")."""
@@ -109,15 +116,20 @@ class Shop:
         parts = hashlib.sha256(self.catalog.digest.encode() + self.gallery.digest.encode() + self.params.tobytes())
         if self.typical is not None:
             parts.update(self.typical.tobytes())
+        if self.slate_size > 1:
+            parts.update(f"slates of {self.slate_size}".encode())
         return parts.hexdigest()[:16]
 
 
 def with_typical_records(shop: Shop) -> Shop:
-    """Roll the random policy out once, with known identity, and freeze one record per customer at a random moment."""
+    """Roll the random policy out once, with known identity, and freeze one record per customer at a random moment.
+
+    Single pushes, whatever the size of slates: strangers' records are the same in both.
+    """
     rows = int(shop.params["typical_records"][0])
     params = shop.params.copy()
     params["identity_channel"] = camera.ORACLE
-    lives = dataclasses.replace(shop, params=params, typical=None).customers(rows, shop.typical_seed, "typical")
+    lives = dataclasses.replace(shop.single, params=params, typical=None).customers(rows, shop.typical_seed, "typical")
     rng = np.random.default_rng([shop.typical_seed, random_streams.TYPICAL])
     moment = rng.integers(1, 25, rows)  # opportunity at which the record is frozen, or the end of that life
     table = lives.state.record.copy()

@@ -6,15 +6,19 @@ except when the run ends, and then only as long as something still moves.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from sim.tracking.spool import Record, Spool
 from sim.tracking.store import MlflowStore, is_refusal
+from sim.tracking.sync import repair
 
 FLUSH_SECONDS = 5.0
 RETRY_SECONDS = 30.0
+
+logger = logging.getLogger("sim.tracking")
 
 
 class Delivery(threading.Thread):
@@ -30,6 +34,8 @@ class Delivery(threading.Thread):
         Called with the error, from this thread, each time the store fails or refuses a record.
     flush_seconds, retry_seconds : float
         Time between batches, and after a failure.
+    repair : str or None
+        Experiment whose dead runs are ended once this run is there.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Delivery(threading.Thread):
         on_trouble: Callable[[Exception], None],
         flush_seconds: float = FLUSH_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
+        repair: str | None = None,
     ) -> None:
         super().__init__(name="tracking", daemon=True)
         self.run_id: str | None = None
@@ -51,6 +58,7 @@ class Delivery(threading.Thread):
         self._settled = threading.Event()  # the first attempt is over
         self._attempts = 0
         self._store: MlflowStore | None = None
+        self._repair = repair
 
     @property
     def left(self) -> int:
@@ -86,6 +94,9 @@ class Delivery(threading.Thread):
             self._settled.set()
             if closing:
                 return
+            if delivered and self._repair is not None:
+                self._end_dead_runs(self._repair)
+                self._repair = None
             pause = self._flush_seconds if delivered else self._retry_seconds
 
     def _deliver(self, batch: list[Record]) -> bool:
@@ -111,6 +122,13 @@ class Delivery(threading.Thread):
             self._on_trouble(error)
             return False
         return True
+
+    def _end_dead_runs(self, experiment: str) -> None:
+        assert self._store is not None
+        try:
+            repair(self._store, experiment)
+        except Exception as error:  # theirs, not ours; `python -m sim.sync` says what is wrong
+            logger.debug("dead runs could not be ended: %s", error)
 
     def _send(self, group: list[Record]) -> None:
         assert self._store is not None and self.run_id is not None

@@ -3,13 +3,17 @@
 Written before anything is sent, so it is complete whatever the store does; a line that a kill tore is left out when it
 is read.  Kinds of records, each with its number `n` and the time in milliseconds since the epoch:
 
-    run        experiment, name, tags, parent, uri, key    the first line
+    run        experiment, name, tags, parent, uri, key    the first line; parent is an MLflow id or another `run` record
     tags       values
     params     values
     metrics    step, values
+    dataset    dataset, context                            see `datasets`
     artifact   path (absolute), folder
+    model      path (absolute), name, step, ...            see `models`
     end        status
     delivered  upto, run_id                                the store has all records up to this number
+
+The file is locked while its run lives, so that a run that was killed can be told from one that goes on (`alive`).
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from sim.tracking.alive import hold
 
 SPOOL = "spool.jsonl"
 
@@ -82,9 +88,19 @@ def _new_file(folder: Path) -> tuple[Path, IO[str]]:
     while True:
         path = folder / (SPOOL if number == 1 else f"spool-{number}.jsonl")
         try:
-            return path, open(path, "x", encoding="utf-8")
+            stream = open(path, "x", encoding="utf-8")
         except FileExistsError:
             number += 1
+            continue
+        hold(stream)
+        return path, stream
+
+
+def run_record(folder: Path | str) -> Record | None:
+    """The first record of the newest spool in a folder, None where there is none."""
+    spools = sorted(Path(folder).glob("spool*.jsonl"), key=lambda path: path.stat().st_mtime)
+    first = next(read_spool(spools[-1]), None) if spools else None
+    return first if first is not None and first["kind"] == "run" else None
 
 
 def read_spool(path: Path | str) -> Iterator[Record]:

@@ -10,19 +10,27 @@ import contextlib
 import logging
 import os
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sim.tracking import view
+from sim.tracking.datasets import dataset_input
+from sim.tracking.models import log_policy
 from sim.tracking.names import METRICS_PER_BATCH, PARAM_LIMIT, PARAMS_PER_BATCH, TAG_LIMIT, clean_name, shortened
 from sim.tracking.spool import Record
 from sim.tracking.uri import artifact_location, sqlite_path
 
 KEY_TAG = "push_sim.key"
+MADE_TAG = "push_sim.made"
+HOST_TAG, SPOOL_TAG = "push_sim.host", "push_sim.spool"
+NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 CONNECT_SECONDS = 2.0
+SETTLE_SECONDS = 0.3
 
 # MLflow's own defaults retry for four minutes and wait 120 s for each answer; a user's own settings win.
 ENVIRONMENT = {
@@ -30,6 +38,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -93,25 +102,43 @@ class MlflowStore:
         search : bool
             Look for the run first: an earlier attempt may have reached the store although its answer did not arrive.
         """
-        experiment = self._experiment_id(record["experiment"])
-        if search:
-            known = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{record['key']}'")
-            if known:
-                return known[0].info.run_id
+        experiment = self.experiment_id(record["experiment"])
+        parent = record["parent"]
+        if isinstance(parent, dict):  # its run may not have reached this store yet: the first child makes it
+            parent = self.open_run(parent, search=True)
         tags = {clean_name(k): shortened(v, TAG_LIMIT) for k, v in record["tags"].items()}
-        tags[KEY_TAG] = record["key"]
-        if record["parent"]:
-            tags[PARENT_TAG] = record["parent"]
-        run = self.client.create_run(experiment, start_time=record["time"], tags=tags, run_name=record["name"])
-        return run.info.run_id
+        tags |= {KEY_TAG: record["key"], MADE_TAG: f"{time.time_ns():020d}"}
+        if parent:
+            tags[PARENT_TAG] = parent
+        with _alone(sqlite_path(self.uri)):
+            if search and (known := self._with_key(experiment, record["key"])):
+                return known[0]
+            run = self.client.create_run(experiment, start_time=record["time"], tags=tags, run_name=record["name"])
+            mine = run.info.run_id
+        if not search or sqlite_path(self.uri) is not None:
+            return mine
+        time.sleep(SETTLE_SECONDS)  # a server has no lock: another process may be making the same parent right now
+        chosen = self._with_key(experiment, record["key"])[0]
+        if chosen != mine:
+            self.client.delete_run(mine)
+        return chosen
 
-    def _experiment_id(self, name: str) -> str:
+    def _with_key(self, experiment: str, key: str) -> list[str]:
+        """Ids of the runs with this key, the one that was made first in front."""
+        found = self.client.search_runs([experiment], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
+        return [run.info.run_id for run in sorted(found, key=lambda r: (r.data.tags.get(MADE_TAG, ""), r.info.run_id))]
+
+    def experiment_id(self, name: str) -> str:
+        """MLflow's id of an experiment, made if missing, with the saved comparison."""
         with _alone(sqlite_path(self.uri)):
             found = self.client.get_experiment_by_name(name)
             if found is not None:
                 return found.experiment_id
             try:
-                return self.client.create_experiment(name, artifact_location=artifact_location(self.uri, name))
+                where = artifact_location(self.uri, name)
+                return self.client.create_experiment(
+                    name, artifact_location=where, tags={view.TAG: view.comparison_view()}
+                )
             except Exception:
                 found = self.client.get_experiment_by_name(name)  # another process was faster
                 if found is None:
@@ -136,16 +163,47 @@ class MlflowStore:
                 for start in range(0, len(params), PARAMS_PER_BATCH):
                     self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
             elif kind == "tags":
-                tags = [RunTag(clean_name(k), shortened(v, TAG_LIMIT)) for k, v in record["values"].items()]
+                values = self._placed(run_id, record["values"])
+                tags = [RunTag(clean_name(k), shortened(v, TAG_LIMIT)) for k, v in values.items()]
                 for start in range(0, len(tags), PARAMS_PER_BATCH):
                     self.client.log_batch(run_id, tags=tags[start : start + PARAMS_PER_BATCH])
             elif kind == "artifact":
                 path = Path(record["path"])
                 log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
                 log(run_id, str(path), record["folder"])
+            elif kind == "dataset":
+                self.client.log_inputs(run_id, [dataset_input(record)])
+            elif kind == "model":
+                log_policy(self.client, run_id, record)
             elif kind == "end":
-                self.client.set_terminated(run_id, record["status"], end_time=record["time"])
+                self.end(run_id, record["status"], record["time"])
         self._send_metrics(run_id, metrics)
+
+    def end(self, run_id: str, status: str, when: int) -> None:
+        """FINISHED, FAILED or KILLED at a time in milliseconds since the epoch."""
+        self.client.set_terminated(run_id, status, end_time=when)
+
+    def _placed(self, run_id: str, values: dict[str, str]) -> dict[str, str]:
+        """Tags with `{experiment_id}` and `{run_id}` in the run's description filled in: links, known only here."""
+        note = values.get(NOTE_TAG, "")
+        if "{run_id}" not in note:
+            return values
+        experiment = self.client.get_run(run_id).info.experiment_id
+        return values | {NOTE_TAG: note.replace("{experiment_id}", experiment).replace("{run_id}", run_id)}
+
+    def running_here(self, host: str, experiment: str | None = None) -> list[tuple[str, str]]:
+        """(run id, spool) of the runs that this machine began and that have not ended, of one experiment or all."""
+        if experiment is None:
+            ids = [e.experiment_id for e in self.client.search_experiments()]
+        else:
+            known = self.client.get_experiment_by_name(experiment)
+            ids = [] if known is None else [known.experiment_id]
+        if not ids:
+            return []
+        where = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = '{host}'"
+        return [
+            (run.info.run_id, run.data.tags[SPOOL_TAG]) for run in self.client.search_runs(ids, filter_string=where)
+        ]
 
     def _send_metrics(self, run_id: str, metrics: list[Any]) -> None:
         for start in range(0, len(metrics), METRICS_PER_BATCH):

@@ -5,14 +5,16 @@
         run.artifact(folder / "summary.json")
 
 Every record is appended to `spool.jsonl` in the run folder, then queued for a background thread (`delivery`).  A run
-ends FINISHED, FAILED on an exception, KILLED on Ctrl-C or SIGTERM.  A store that fails causes one warning; the records
-stay in the spool and `python -m sim.tracking sync FOLDER` delivers them later.
+ends FINISHED, FAILED on an exception, KILLED on Ctrl-C or SIGTERM; one that was killed without a chance to say so is ended
+by the next run of its experiment on the same machine.  A store that fails causes one warning; the records stay in the spool
+and `python -m sim.sync FOLDER` delivers them later.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Mapping
@@ -23,8 +25,8 @@ from typing import Any, Self
 from sim.tracking.delivery import FLUSH_SECONDS, Delivery
 from sim.tracking.errors import TrackingError
 from sim.tracking.names import finite_only
-from sim.tracking.spool import Spool
-from sim.tracking.store import check_reachable, prepare_environment
+from sim.tracking.spool import Record, Spool
+from sim.tracking.store import HOST_TAG, SPOOL_TAG, check_reachable, prepare_environment
 from sim.tracking.uri import checked_uri, default_uri, shown_uri
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
@@ -80,7 +82,7 @@ class Tracker:
         folder: Path | str | None = None,
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        parent: str | None = None,
+        parent: str | Record | None = None,
     ) -> Run:
         """A run, to be entered with `with`.
 
@@ -92,8 +94,9 @@ class Tracker:
             Where `spool.jsonl` goes; None keeps no local copy.
         tags, params : mapping
             Values of any type, stored as text; see `flatten` for nested configurations.
-        parent : str or None
-            MLflow id of the run that this one belongs to (a sweep).
+        parent : str, dict or None
+            The run that this one belongs to (a sweep): its MLflow id, or its `run_record`, which does not need a store
+            that answers.
         """
         return Run(self, name, folder, dict(tags or {}), dict(params or {}), parent)
 
@@ -108,7 +111,7 @@ class Run:
         folder: Path | str | None,
         tags: dict[str, Any],
         params: dict[str, Any],
-        parent: str | None,
+        parent: str | Record | None,
     ) -> None:
         self.name = name
         self.spool_path: Path | None = None
@@ -158,6 +161,32 @@ class Run:
         """
         self._record("artifact", path=str(Path(path).resolve()), folder=folder)
 
+    def dataset(self, dataset: Mapping[str, str], context: str) -> None:
+        """Say what the run used: see `datasets.describe`; `context` is the role it played."""
+        self._record("dataset", dataset=dict(dataset), context=context)
+
+    def model(
+        self,
+        policy: Path | str,
+        name: str,
+        *,
+        step: int = 0,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        **model: Any,
+    ) -> None:
+        """Log a saved policy as a model that MLflow can serve; `model` as in `models.save_policy`."""
+        path = str(Path(policy).resolve())
+        self._record(
+            "model",
+            path=path,
+            name=name,
+            step=int(step),
+            params=_text(params or {}),
+            tags=_text(tags or {}),
+            model=model,
+        )
+
     def __enter__(self) -> Self:
         tracker = self._tracker
         self._catch_sigterm()
@@ -169,12 +198,15 @@ class Run:
         except OSError as error:
             logger.warning("no local copy of the run's records: %s", error)
         self.spool_path = self._spool.path
-        self._delivery = Delivery(tracker.uri, self._spool, self._trouble, tracker.flush_seconds)
+        self._delivery = Delivery(
+            tracker.uri, self._spool, self._trouble, tracker.flush_seconds, repair=tracker.experiment
+        )
         self._record(
             "run",
             experiment=tracker.experiment,
             name=self.name,
-            tags=_text(self._first_tags),
+            tags=_text(self._first_tags)
+            | {HOST_TAG: socket.gethostname(), SPOOL_TAG: str(self.spool_path) if self.spool_path else ""},
             parent=self._parent,
             uri=shown_uri(tracker.uri),
             key=uuid.uuid4().hex,
@@ -220,7 +252,7 @@ class Run:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         kept = (
             f"all records are kept in {self.spool_path}; deliver them later with: "
-            f"python -m sim.tracking sync {self.spool_path.parent}"
+            f"python -m sim.sync {self.spool_path.parent}"
             if self.spool_path
             else "records that it does not take in the end are lost, since the run has no folder"
         )

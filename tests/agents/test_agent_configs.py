@@ -28,7 +28,7 @@ def made(path):
 def test_there_is_a_file_for_each_agent():
     assert {path.stem for path in FILES} >= {"random", "hold_back", "popularity", "capped_popularity", "linucb",
                                              "charged_linucb", "ppo", "epsilon_greedy", "ucb1", "lints",
-                                             "logistic_ts", "neural_linear"}
+                                             "logistic_ts", "neural_linear", "maskable_ppo", "recurrent_ppo", "dqn", "a2c"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

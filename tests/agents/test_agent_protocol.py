@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,17 +14,22 @@ from gymnasium.vector import AutoresetMode
 from toy_env import HintEnv, build, views
 
 import agents
+from agents.a2c import A2CAgent
 from agents.base import Agent, one_hot
 from agents.baselines import CappedPopularity, HoldBack, Popularity, Random
+from agents.dqn import DQNAgent
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.errors import AgentConfigError, AgentFileError, DivergedError, NotTrainedError, ShapeMismatchError
+from agents.fitted_q import FittedQ
 from agents.linear_bandits import ChargedLinUCB, LinUCB
 from agents.logistic import LogisticTS
+from agents.maskable_ppo import MaskablePPOAgent
 from agents.neural_bandits import NeuralLinear
 from agents.organic import Factorisation, OrganicCount, OrganicPopularity
 from agents.ppo import PPOAgent
 from agents.ppo_belief import PPOBelief
 from agents.ranked import Ranked
+from agents.recurrent_ppo import RecurrentPPOAgent
 from agents.thompson import LinTS
 from agents.ucb import UCB1
 
@@ -33,12 +39,18 @@ SETTINGS = {
     NeuralLinear: {"net_arch": (8,), "train_every": 4, "train_updates": 5, "batch_size": 32, "memory": 100},
     PPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "torch_threads": 1},
     PPOBelief: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "warm_up_steps": 8},
+    MaskablePPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,)},
+    RecurrentPPOAgent: {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": (8,), "lstm_units": 6},
+    A2CAgent: {"n_steps": 8, "net_arch": (8,)},
+    DQNAgent: {"net_arch": (8,), "learning_starts": 32, "batch_size": 32, "buffer_size": 128, "target_update_interval": 64},
     Ranked: {"part": "hint"}, OrganicPopularity: {"views": "hint"}, OrganicCount: {"last_view": "hint"},
     Factorisation: {"parts": ("hint",), "n_epochs": 2, "batch_size": 64},
+    FittedQ: {"net_arch": (8,), "iterations": 2, "updates": 5, "batch_size": 32},
 }
 BANDITS = [LinUCB, EpsilonGreedy, UCB1, LinTS, LogisticTS, NeuralLinear]
-LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, OrganicPopularity, OrganicCount,
-            Factorisation]
+LIBRARY = [MaskablePPOAgent, RecurrentPPOAgent, A2CAgent, DQNAgent]
+LEARNERS = [Popularity, CappedPopularity, *BANDITS, ChargedLinUCB, PPOAgent, PPOBelief, *LIBRARY, OrganicPopularity,
+            OrganicCount, Factorisation, FittedQ]
 
 
 def trained(agent_class, seed=0, **more):
@@ -225,13 +237,40 @@ def test_another_layout_of_the_same_size_is_refused_with_the_part_that_moved(tmp
         agent.load(tmp_path)
 
 
+def at_home(env, *labels):
+    agent = build(LinUCB, HintEnv())
+    agent.home = {"env": env, "labels": list(labels)}
+    return agent
+
+
+def test_a_policy_of_another_catalog_of_the_same_size_is_refused_with_the_label_that_differs(tmp_path):
+    saved = trained(LinUCB)
+    saved.home = {"env": "shop", "labels": ["tea", "book", "pen", "cup"]}
+    saved.save(tmp_path)
+    with pytest.raises(ShapeMismatchError, match="action 3 pushes 'pen', here it would push 'candle'"):
+        at_home("shop", "tea", "book", "candle", "cup").load(tmp_path)
+    assert agents.load_agent(tmp_path).home == saved.home
+
+
+def test_a_policy_of_another_environment_acts_with_a_warning_that_says_so(tmp_path, caplog):
+    saved = trained(LinUCB)
+    saved.home = {"env": "drift", "labels": ["tea", "book", "pen", "cup"]}
+    saved.save(tmp_path)
+    at_home("drift", "tea", "book", "pen", "cup").load(tmp_path)
+    assert not caplog.records
+    at_home("shop", "tea", "book", "pen", "cup").load(tmp_path)
+    assert "was trained in env=drift and is now in env=shop" in caplog.text
+    build(LinUCB, HintEnv()).load(tmp_path)             # whoever does not say where it is, is not warned
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize("damage, words", [
     (lambda folder: (folder / "agent.json").unlink(), "agent.json is missing"),
     (lambda folder: (folder / "agent.json").write_text("{"), "cannot be read as JSON"),
     (lambda folder: (folder / "agent.json").write_text("[]"), "is not a saved agent"),
-    (lambda folder: next(folder.glob("*.npz")).write_bytes(b"PK"), "SHA-256 differs"),
-    (lambda folder: next(folder.glob("*.npz")).unlink(), "cannot be read"),
-    (lambda folder: edit(folder, format=2), "format 2, this version reads format 1"),
+    (lambda folder: next(folder.glob("*.safetensors")).write_bytes(b"PK"), "SHA-256 differs"),
+    (lambda folder: next(folder.glob("*.safetensors")).unlink(), "cannot be read"),
+    (lambda folder: edit(folder, format=3), "format 3, this version reads formats 1 and 2"),
     (lambda folder: edit(folder, agent="Path"), "class 'Path'"),
     (lambda folder: edit(folder, settings={"colour": 1}), "settings .* do not fit"),
 ])
@@ -240,6 +279,16 @@ def test_a_damaged_save_is_refused_with_its_reason(tmp_path, damage, words):
     damage(tmp_path)
     with pytest.raises(AgentFileError, match=words):
         agents.load_agent(tmp_path)
+
+
+def test_an_agent_saved_in_format_1_is_still_read(tmp_path):
+    agent = trained(LinUCB)
+    agent.save(tmp_path)
+    arrays = agents.storage.read_agent(tmp_path)[1]
+    np.savez(tmp_path / "arrays-old.npz", **arrays)
+    digest = hashlib.sha256((tmp_path / "arrays-old.npz").read_bytes()).hexdigest()
+    edit(tmp_path, format=1, arrays="arrays-old.npz", sha256=digest)
+    assert np.array_equal(agents.load_agent(tmp_path).weights_, agent.weights_)
 
 
 def edit(folder, **changes):
@@ -309,8 +358,9 @@ def test_inverse_cdf_draws_each_action_as_often_as_its_probability():
     np.testing.assert_allclose(np.bincount(decision.action, minlength=5) / n, decision.probabilities[0], atol=1.01 / n)
 
 
-def test_importing_agents_and_loading_a_ppo_policy_needs_no_torch(tmp_path):
-    trained(PPOAgent).save(tmp_path)
+@pytest.mark.parametrize("agent_class", [PPOAgent, *LIBRARY], ids=lambda cls: cls.name)
+def test_importing_agents_and_loading_a_trained_network_needs_no_torch(agent_class, tmp_path):
+    trained(agent_class).save(tmp_path)
     code = ("import sys, agents, numpy as np; a = agents.load_agent(sys.argv[1]); "
             "p = a.action_probabilities(np.zeros((1, 12)), np.ones((1, 5), bool)); assert abs(p.sum() - 1) < 1e-9; "
             "assert not {'torch', 'stable_baselines3', 'tensorflow'} & set(sys.modules)")

@@ -65,6 +65,10 @@ class HintEnv(VectorEnv):
     def action_masks(self) -> np.ndarray:
         return self.mask.copy()
 
+    def visits(self) -> np.ndarray:
+        """(N, 2): a visit begins at every third step of a life; the odd lanes' customers are recognised."""
+        return np.stack([self.age % 3 == 0, np.arange(self.num_envs) % 2 == 1], axis=1)
+
     def _look(self) -> np.ndarray:
         n, k = self.num_envs, self.labels
         self.hint = hint = self.rng.integers(0, k, n)

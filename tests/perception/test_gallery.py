@@ -147,7 +147,7 @@ def test_the_second_start_reads_a_table_without_embeddings_and_loads_no_network(
                                                                                facenet_weights):
     import perception.pipeline
 
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda file: pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda file, emotion: pipeline)
     copy_people(portraits, tmp_path / "shop", 3, 4)
     options = {"consent": True, "weights": str(facenet_weights), "cache": str(tmp_path / "cache"), "progress": False}
     first = open_gallery(str(tmp_path / "shop"), **options)

@@ -123,4 +123,4 @@ class AnyLife(RuleBasedStateMachine):
 
 
 AnyLife.TestCase.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
-TestAnyLife = AnyLife.TestCase
+TestVerificationOfAnyLife = AnyLife.TestCase

@@ -1,11 +1,13 @@
 """Numbers that are not finite, or absurd, are named where they enter: gallery, parameters; and no observation carries one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from sim.evaluation.rollout import rollout
 from sim.shop.observation import check_observation
-from sim.shop.parameters import ShopError
+from sim.shop.parameters import MECHANISMS, PopulationParams, ShopError, read
 from tests.sim.conftest import UniformPolicy, make_shop
 from tests.sim.synthetic import synthetic_table
 
@@ -54,6 +56,26 @@ def test_a_picture_of_a_real_customer_is_named_by_number_only():
     assert image not in str(error.value)
 
 
+GROUPS = {f"env.{name}": kind for name, kind in MECHANISMS.items()} | {"population.traits": PopulationParams}
+EVERY = [(group, f) for group, kind in GROUPS.items() for f in dataclasses.fields(kind)]
+
+
+@pytest.mark.parametrize(("group", "field"), EVERY, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_every_parameter_names_its_range_and_unit_when_it_is_impossible(group, field):
+    """Negative hazards, probabilities beyond 1, a horizon of 0, and all the others."""
+    low, high, unit = (field.metadata[key] for key in ("low", "high", "unit"))
+    kind, valid = GROUPS[group], {f.name: f.metadata["low"] for f in dataclasses.fields(GROUPS[group])}
+    assert getattr(read(kind, valid, group), field.name) == low
+    for number in (low - 1e-3, high * (1 + 1e-9) + 1e-3, np.nan, np.inf, -np.inf):
+        with pytest.raises(ShopError) as error:
+            read(kind, valid | {field.name: number}, group)
+        text = f"{group}.{field.name} = {number} is out of range; allowed is {low:g} to {high:g} ({unit})"
+        assert str(error.value) == text and error.value.exit_code == 2
+    for number in ("often", True, None):
+        with pytest.raises(ShopError, match=rf"{group}.{field.name} must be a number \(.*\), not"):
+            read(kind, valid | {field.name: number}, group)
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_a_parameter_that_is_not_finite_is_refused_by_name(shop, number):
     with pytest.raises(ShopError, match="env.choice.taste_weight = (nan|inf) is out of range; allowed is 0 to 20"):
@@ -75,8 +97,6 @@ def test_an_observation_out_of_bounds_is_named_by_row_part_and_range(shop, numbe
 
 
 def test_a_rollout_stops_at_an_observation_that_is_not_finite(shop):
-    import dataclasses
-
     emotion = shop.gallery.emotion.copy()
     emotion[:] = np.nan
     broken = dataclasses.replace(shop, gallery=dataclasses.replace(shop.gallery, emotion=emotion))

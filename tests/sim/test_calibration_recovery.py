@@ -73,7 +73,7 @@ def inside(rows, true):
 def test_verification_v15_known_parameters_lie_within_the_intervals_of_a_refit_and_held_out_moments_agree(base, prior):
     shop = with_appeal(base.with_params(**TRUTH), OFF_DEFAULT_APPEAL)
     log, _, _ = logged(shop, 400, seed=11)
-    rows, fit, params, appeal = refit(shop, base, log, prior, draws=64, seed=3)
+    rows, fit, params, appeal = refit(shop, base, log, prior, draws=32, seed=3)
     true = truth_of(shop, rows)
     hits = inside(rows, true)
     print("\n" + table_of(rows, true) + f"\nwithin their 95 % intervals: {hits.sum()} of {len(hits)}")
@@ -113,7 +113,7 @@ def test_verification_a_price_that_changes_reveals_price_sensitivity(base, prior
         start=np.concatenate([first.start, second.start[1:] + first.start[-1]]),
         price_spread=np.full(shop.labels, 0.2),
     )
-    rows, fit, *_ = refit(shop, base, log, prior, draws=64, seed=3)
+    rows, fit, *_ = refit(shop, base, log, prior, draws=32, seed=3)
     row = next(r for r in rows if r.name == "price_sensitivity_median")
     print(
         f"\nprice sensitivity true 1.0, fitted {row.fitted:.3f} ({row.low:.3f} to {row.high:.3f}), default {row.start}"
@@ -142,7 +142,7 @@ def coverage(shop, base, prior, *, seeds, customers, draws, emotions=False):
 @pytest.mark.timeout(7200)
 def test_verification_v15_the_intervals_of_many_refits_hold_the_truth_about_95_times_in_100(base, prior):
     shop = with_appeal(base.with_params(**TRUTH), OFF_DEFAULT_APPEAL)
-    share, _ = coverage(shop, base, prior, seeds=20, customers=600, draws=256)
+    share, _ = coverage(shop, base, prior, seeds=20, customers=600, draws=64)
     assert 0.90 <= share <= 0.985
 
 
@@ -152,7 +152,7 @@ def test_verification_v15_with_perceived_emotions_the_weights_of_mood_and_valenc
     shop = base.with_params(
         **TRUTH, valence_weight=1.2, mood_weight=1.0, opt_out_valence_weight=0.5, return_mood_weight=0.4
     )
-    share, _ = coverage(shop, base, prior, seeds=8, customers=800, draws=256, emotions=True)
+    share, _ = coverage(shop, base, prior, seeds=8, customers=800, draws=64, emotions=True)
     assert 0.87 <= share <= 0.995
 
 

@@ -36,6 +36,8 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("evaluate.log=some", "evaluate.log=some is unknown; choose auto, all, none, or how many customers"),
         ("env.reward.affect_price=-1", "env.reward.affect_price = -1.0 is out of range; allowed is 0 to"),
         ("env.choice.taste_weight=99", "env.choice.taste_weight = 99.0 is out of range; allowed is 0 to 20"),
+        ("env.returning.horizon_days=0", "env.returning.horizon_days = 0.0 is out of range; allowed is 1 to 100000 (days of a life)"),
+        ("env.slate_size=13", "env.slate_size = 13 is out of range; allowed is 1 (one label per push) to 12, the labels of the catalog"),
         ("env.choice.taste_wait=1", "did you mean 'taste_weight'"),
         ("camera.noise=2", "camera.noise = 2.0 is out of range; allowed is 0 to 1"),
         ("agent.nope=1", "there is no setting 'agent.nope'"),
@@ -128,7 +130,40 @@ def test_a_run_is_in_mlflow_with_parameters_metrics_and_artifacts(tiny_run):
     (run,) = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     assert run.info.status == "FINISHED" and run.info.run_name == "linucb-shop-s0"
     assert run.data.params["agent.alpha"] == "0.5" and "evaluate/linucb/value_per_customer" in run.data.metrics
-    assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {"summary.json", "sessions.parquet", "learning_curve.png"}
+    artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
+    assert artifacts >= {"summary.json", "sessions.parquet", "replay.html", "metrics.md", "config", "policies", "figures"}
+    assert {a.path for a in client.list_artifacts(run.info.run_id, "figures")} == {"figures/learning_curve.png", "figures/policies.png"}
+
+
+def test_a_run_in_mlflow_says_from_what_it_was_made_and_what_came_out(tiny_run):
+    import mlflow
+
+    from sim.tracking.dictionary import entry_of
+
+    folder, where, _ = tiny_run
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    (run,) = client.search_runs([experiment])
+    summary = json.loads((where / "summary.json").read_text())
+    assert {d.dataset.name for d in run.inputs.dataset_inputs} == {"catalog", "gallery-features", "sessions"}
+    described = {d.dataset.name: d.dataset for d in run.inputs.dataset_inputs}
+    assert described["catalog"].digest == summary["digests"]["catalog"] and "embedding" not in described["gallery-features"].schema
+    assert json.loads(described["sessions"].profile)["num_rows"] == summary["rows"]
+    tags = run.data.tags
+    assert (tags["git_commit"], tags["shop_digest"]) == (str(summary["git"]["commit"]), summary["digests"]["shop"])
+    assert len(tags["config_hash"]) == 16 and tags["kind"] == "run" and "mlflow.parentRunId" not in tags
+    value = summary["policies"]["linucb"]["value_per_customer"]
+    for suffix, bound in (("", "mean"), ("_low", "low"), ("_high", "high")):
+        assert run.data.metrics[f"evaluate{suffix}/value_per_customer"] == pytest.approx(value[bound])
+    paired = summary["paired"]["linucb_minus_random"]["value_per_customer"]["low"]
+    assert run.data.metrics["paired_low/minus_random/value_per_customer"] == pytest.approx(paired)
+    assert [name for name in run.data.metrics if entry_of(name) is None] == []
+    steps = {m.step for m in client.get_metric_history(run.info.run_id, "evaluate/value_per_customer")}
+    assert steps == {summary["training_steps"]}  # the axis of the learning curve
+    note = tags["mlflow.note.content"]
+    assert f"| **linucb** | {value['mean']:.2f} " in note and f"/runs/{run.info.run_id}/artifacts/metrics.md" in note
+    (model,) = client.search_logged_models([experiment])
+    assert (model.name, model.source_run_id, model.params["env"]) == ("linucb", run.info.run_id, "shop")
 
 
 def test_the_same_seed_gives_the_same_sessions(tiny_run, tmp_path):

@@ -89,3 +89,49 @@ def test_probability_of_improvement_counts_pairs_of_seeds():
 def test_a_profile_falls_from_one_to_zero():
     profile = c.performance_profile(np.array([[0.1, 0.5, 0.9, 1.2]]), np.array([0.0, 0.5, 1.0, 2.0]))
     assert profile.tolist() == [1.0, 0.5, 0.25, 0.0]
+
+
+def test_beyond_the_bootstraps_resolution_one_seed_gives_students_p_value():
+    y = np.random.default_rng(5).normal(1.0, 2.0, (1, 300))
+    expected = stats.ttest_1samp(y[0], 0.0).pvalue
+    assert c.student_p(y) == pytest.approx(expected, rel=1e-9) and expected < 1e-12
+    assert c.paired(y, np.zeros((1, 300)))[1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_luck_of_seeds_alone_gives_students_p_value_over_the_seeds():
+    """Customers that are all alike: 5 seeds, 4 degrees of freedom."""
+    by_seed = np.array([1.0, 1.4, 0.8, 1.2, 1.1])
+    y = np.repeat(by_seed[:, None], 50, axis=1)
+    assert c.student_p(y) == pytest.approx(stats.ttest_1samp(by_seed, 0.0).pvalue, rel=1e-9)
+
+
+def test_a_planted_difference_among_12_policies_is_still_found_after_correction_for_66_pairs():
+    """2,000 resamples alone resolve p to .001, and 66 x .001 > .05: nothing could ever have been found."""
+    rng = np.random.default_rng(6)
+    luck = rng.normal(0, 3, (1, 400))
+    values = {f"p{i}": luck + rng.normal(0, 1, (1, 400)) + (2.0 if i == 0 else 0.0) for i in range(12)}
+    pairs = [(a, b) for i, a in enumerate(values) for b in list(values)[i + 1 :]]
+    found = {(one.a, one.b): one for one in c.compare_all(values, pairs)}
+    assert len(found) == 66 and all(found["p0", f"p{i}"].verdict == "better" for i in range(1, 12))
+    assert sum(one.verdict != "not distinguishable" for one in found.values()) <= 12
+
+
+def test_the_chance_of_improvement_has_an_interval_and_is_certain_where_every_seed_is_better():
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(0.3, 1, (5, 12)), rng.normal(0, 1, (5, 12))
+    found = c.improvement_interval(a, b)
+    assert found["low"] < found["mean"] == c.probability_of_improvement(a, b) < found["high"]
+    sure = c.improvement_interval(b + 10, b)
+    assert (sure["low"], sure["mean"], sure["high"]) == (1.0, 1.0, 1.0)
+    one = c.improvement_interval(a[:1], b)                     # one seed: faces are drawn, the same for both
+    assert 0 <= one["low"] < one["high"] <= 1
+
+
+def test_the_band_of_a_profile_holds_it_and_is_wider_with_fewer_seeds():
+    rng = np.random.default_rng(8)
+    scores, tau = rng.normal(0, 1, (20, 12)), np.linspace(-1, 1, 5)
+    low, high = c.profile_band(scores, tau)
+    profile = c.performance_profile(scores, tau)
+    assert (low <= profile).all() and (profile <= high).all()
+    few_low, few_high = c.profile_band(scores[:4], tau)
+    assert (few_high - few_low).mean() > 1.5 * (high - low).mean()

@@ -11,14 +11,16 @@ from gymnasium.utils.env_checker import check_env
 from sim.envs.buffers import Buffers
 from sim.envs.single import ProductPushEnv
 from sim.envs.vector import ProductPushVectorEnv
+from sim.shop.parameters import ShopError
+from tests.sim.conftest import make_shop
 
 
-def test_gymnasium_checker_passes_without_a_warning(shop, recwarn):
+def test_verification_v14_gymnasium_checker_passes_without_a_warning(shop, recwarn):
     check_env(ProductPushEnv(shop), skip_render_check=True)
     assert [str(w.message) for w in recwarn if "env_checker" in str(w.filename) or "Box" in str(w.message)] == []
 
 
-def test_sb3_checker_passes(shop):
+def test_verification_v14_sb3_checker_passes(shop):
     from stable_baselines3.common.env_checker import check_env as check_sb3
 
     import agents.sb3  # noqa: F401  # keeps SB3 from loading TensorFlow through tensorboard
@@ -117,6 +119,43 @@ def test_step_before_reset_and_after_the_end_is_refused(shop):
         pass
     with pytest.raises(gymnasium.error.ResetNeeded, match="episode has ended"):
         env.step(0)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (13, "action 13 is out of range; 0 holds back, 1 to 12 push a label"),
+        (-1, "action -1 is out of range"),
+        (2**40, "action 1099511627776 is out of range"),
+        (1.5, "action 1.5 is no integer; 0 holds back, 1 to 12 push a label"),
+        (float("nan"), "action nan is no integer"),
+        ("tea", "action 'tea' is no integer"),
+        (None, "action None is no integer"),
+    ],
+)
+def test_an_action_that_is_no_label_is_named_and_nothing_has_happened(shop, action, message):
+    env = ProductPushEnv(shop)
+    env.reset(seed=1)
+    with pytest.raises(ShopError, match=message):
+        env.step(action)
+    untouched = ProductPushEnv(shop)
+    untouched.reset(seed=1)
+    assert env.step(np.int64(3))[0].tobytes() == untouched.step(np.array(3))[0].tobytes()
+
+
+def test_a_masked_action_executes_as_hold_back_and_is_an_error_where_the_shop_is_strict():
+    closed = ["env.availability.cap_pushes_per_visit=0"]
+    env, rested = ProductPushEnv(make_shop(closed)), ProductPushEnv(make_shop(closed))
+    for each in (env, rested):
+        each.reset(seed=1)
+    assert env.action_masks().tolist() == [True] + [False] * 12
+    assert env.step(5)[1] == 0.0 == rested.step(0)[1]
+    event = env._lives.state.events[0]
+    assert (event["requested"], event["action"]) == (5, 0)
+    strict = ProductPushEnv(make_shop([*closed, "env.strict_mask=true"]))
+    strict.reset(seed=1)
+    with pytest.raises(ShopError, match="is masked for customer 0 and env.strict_mask is set; use action_masks"):
+        strict.step(5)
 
 
 SHIPPED = """

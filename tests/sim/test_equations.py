@@ -9,6 +9,7 @@ import pytest
 from sim.shop import affect, budget, choice, delay, fatigue, refunds, returning, reward, satiation
 from tests.sim.records import record
 
+MONOTONE_STEP = 0.1
 SATIATION_DAYS = record(satiation_days=6.0)
 
 
@@ -96,6 +97,29 @@ def test_ornstein_uhlenbeck_has_its_stationary_deviation_and_lag_one_correlation
     assert np.corrcoef(x[:-1], x[1:])[0, 1] == pytest.approx(math.exp(-0.5), abs=0.02)
 
 
+def test_verification_v4_moments_of_ornstein_uhlenbeck(p):
+    """theta = .4 a day, Gamma = .3, one day apart: variance Gamma^2 / 2 theta = .1125, correlation e^-.4 = .670320."""
+    p.mood_pull, p.affect_rate, p.affect_deviation = 0.0, 0.4, math.sqrt(0.3**2 / 0.8)
+    rng, n = np.random.default_rng(4), 60000
+    c = record(valence=0.0, arousal=0.0, mood=0.0, home_valence=0.0)
+    path = []
+    for z in rng.standard_normal((n, 2)):
+        affect.drift(p, c, 0.0, 1, *z)
+        path.append((c.valence, c.arousal))
+    x = np.array(path)
+    variance, q = 0.1125, math.exp(-0.4)
+    # standard errors of an AR(1): variance by (1 + q^2) / (1 - q^2) effective draws, correlation by Bartlett's formula
+    errors = variance * math.sqrt(2 * (1 + q * q) / (1 - q * q) / n), math.sqrt((1 - q * q) / n)
+    z = np.linspace(1 / math.sqrt(variance), 9, 20001)  # the shop keeps affect within [-1, 1], three deviations here:
+    lost = 2 * np.trapezoid((variance * z**2 - 1) * np.exp(-z * z / 2) / math.sqrt(2 * math.pi), z)  # off the variance
+    assert lost < 0.001
+    for axis, name in enumerate(("valence", "arousal")):
+        found = x[:, axis].var(), float(np.corrcoef(x[:-1, axis], x[1:, axis])[0, 1])
+        for what, value, expected, error in zip(("variance", "lag-1"), found, (variance, q), errors, strict=True):
+            print(f"  OU {name} {what:43s} {value:12.6f}   expected {expected:12.6f} +- {error:.4f}")
+            assert abs(value - expected) < 4 * error + lost
+
+
 def test_fatigue_rises_by_push_irrelevance_and_pressure_and_fades(p, customer, label, item):
     fatigue.tire(p, customer, label, item)
     assert customer.fatigue == pytest.approx(1.5 + 1 + 0.6 * 0.25 + 1.2 * 0.2)
@@ -158,11 +182,11 @@ def test_refund_probability_of_a_hand_computed_case_and_switched_off(p, customer
 
 
 def test_the_exposure_curve_is_an_inverted_u_with_its_peak_at_ten(p, customer, label, item):
-    def click(n):
+    def after(n):
         label.exposures = n
         return choice.click_probability(p, customer, label, item)
 
-    curve = [click(n) for n in range(31)]
+    curve = [after(n) for n in range(31)]
     assert int(np.argmax(curve)) == 10
     assert (np.diff(curve[:11]) > 0).all() and (np.diff(curve[10:]) < 0).all()
 
@@ -178,7 +202,7 @@ MONOTONE = [
 
 
 @pytest.mark.parametrize(("which", "name", "sign"), MONOTONE)
-def test_responses_are_monotone(p, customer, label, item, which, name, sign):
+def test_verification_v7_responses_are_monotone(p, customer, label, item, which, name, sign):
     def value():
         if which == "return":  # the mean gap falls where the probability of coming back rises
             return -float(np.mean([returning.next_gap(p, customer, 0.99, u) for u in np.linspace(0.001, 0.999, 999)]))
@@ -198,5 +222,7 @@ def test_responses_are_monotone(p, customer, label, item, which, name, sign):
     p.refunds, p.delay_days = 1.0, 3.0
     owner = next(r for r in (customer, label, item) if hasattr(r, name))
     before = value()
-    setattr(owner, name, getattr(owner, name) + 0.1)
-    assert (value() - before) * sign > 0
+    setattr(owner, name, getattr(owner, name) + MONOTONE_STEP)
+    change = value() - before
+    print(f"  {which} by {name:40s} {change / MONOTONE_STEP:+12.6f}   expected {'> 0' if sign > 0 else '< 0'}")
+    assert change * sign > 0

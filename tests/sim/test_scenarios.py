@@ -1,9 +1,14 @@
 """The shipped scenarios: each composes, is stepped, and does what its file says."""
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from sim.evaluation.rollout import rollout
+from sim.shop.parameters import CONF, MECHANISMS, PopulationParams
 from sim.shop.types import SELF
 from tests.sim.conftest import ConstantPolicy, UniformPolicy, make_shop
 
@@ -13,7 +18,7 @@ RESPONSES = ("click_probability", "purchase_probability", "opt_out_probability")
 WITHOUT_PURCHASES = ("long_term_satisfaction", "long_term_satisfaction_past_threshold", "organic")
 
 
-@pytest.mark.parametrize("name", ["bandit", "masked", "cold_start", "drift", "twin", *WITHOUT_PURCHASES])
+@pytest.mark.parametrize("name", ["bandit", "masked", "cold_start", "drift", "twin", "slate", *WITHOUT_PURCHASES])
 def test_a_scenario_composes_and_lives_whole_lives(name, shop):
     other = make_shop([f"env={name}"])
     log = rollout(UniformPolicy(), other, customers=100, seed=1)
@@ -86,3 +91,17 @@ def test_drift_changes_taste_and_the_default_shop_does_not(shop):
         long_lives = lives.state.customers["opportunity"] == 20
         moved.append(np.linalg.norm(lives.state.taste - before, axis=1)[long_lives].mean())
     assert moved[1] == 0 and 0.1 < moved[0] < 0.8
+
+
+@pytest.mark.parametrize("file", ["env/shop.yaml", "population/default.yaml"])
+def test_every_parameter_of_the_default_shop_stands_beside_its_unit_and_reason(file):
+    bare = []
+    for line in (CONF / file).read_text().splitlines():
+        setting = re.match(r"\s*(\w+):\s*[^\s#]", line)
+        if setting and "# " not in line and setting.group(1) not in ("_target_", "_partial_"):
+            bare.append(setting.group(1))
+    assert bare == []
+    shop, population = (OmegaConf.load(CONF / name) for name in ("env/shop.yaml", "population/default.yaml"))
+    declared = {name: {f.name for f in dataclasses.fields(kind)} for name, kind in MECHANISMS.items()}
+    assert {name: set(shop[name]) for name in declared} == declared
+    assert set(population.traits) == {f.name for f in dataclasses.fields(PopulationParams)}

@@ -124,15 +124,23 @@ def test_importing_the_tracking_room_imports_no_mlflow_torch_or_pandas():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "text"),
+    ("command", "arguments", "code", "text"),
     [
-        ([], 0, "sqlite:///"),
-        (["sync"], 2, "usage:"),
-        (["sync", "nowhere"], 2, "error: no spool.jsonl at or below nowhere"),
+        ("sim.tracking", [], 0, "sqlite:///"),
+        ("sim.tracking", ["nonsense"], 2, "usage:"),
+        ("sim.tracking", ["metrics"], 0, "| `value_per_customer` | money |"),
+        ("sim.sync", ["a", "b"], 2, "usage:"),
+        ("sim.sync", ["nowhere"], 2, "error: no spool.jsonl at or below nowhere"),
     ],
 )
-def test_the_command_answers_with_the_address_its_usage_or_one_sentence(arguments, code, text):
-    command = [sys.executable, "-m", "sim.tracking", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=dict(os.environ), check=False)
+def test_the_commands_answer_with_the_address_their_usage_or_one_sentence(command, arguments, code, text):
+    done = subprocess.run(
+        [sys.executable, "-m", command, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
+        check=False,
+    )
     assert done.returncode == code
     assert text in done.stdout + done.stderr

@@ -146,7 +146,7 @@ def test_a_dead_server_does_not_stall_and_costs_one_warning_and_no_record(tmp_pa
     assert time.monotonic() - start < 60  # MLflow's own retries would take four minutes
     assert kinds(tmp_path / "spool.jsonl") == ["run", "params", *["metrics"] * 50, "artifact", "end"]
     assert len([record for record in caplog.records if record.name == "sim.tracking"]) == 1
-    assert "python -m sim.tracking sync" in caplog.text
+    assert "python -m sim.sync" in caplog.text
 
 
 @pytest.mark.faults
@@ -160,6 +160,34 @@ def test_a_server_that_never_answers_holds_a_run_up_for_its_patience_twice_at_mo
             run.metrics({"a/b": 1})
         assert time.monotonic() - start < 20
     assert kinds(tmp_path / "spool.jsonl") == ["run", "metrics", "end"]
+
+
+@pytest.mark.faults
+def test_no_call_of_the_training_thread_touches_the_network(tmp_path, monkeypatch):
+    users: set[str] = set()
+    for name in ("connect", "sendall", "send", "recv", "recv_into"):
+        real = getattr(socket.socket, name)
+
+        def watched(self, *arguments, _real=real):
+            users.add(threading.current_thread().name)
+            return _real(self, *arguments)
+
+        monkeypatch.setattr(socket.socket, name, watched)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracker = Tracker(f"http://127.0.0.1:{silent.getsockname()[1]}", "q", patience=0.5, flush_seconds=0.05)
+        with tracker.run("r", folder=tmp_path) as run:
+            users.clear()  # the start looks once whether anybody listens, two seconds at most
+            until = time.monotonic() + 30
+            while "tracking" not in users and time.monotonic() < until:
+                run.metrics({"a/b": 1}, step=1)
+                run.params({"p": 1})
+                run.tags({"t": 1})
+                run.artifact(tmp_path / "spool.jsonl")
+                run.dataset({"name": "d"}, "role")
+                run.model(tmp_path, "policy")
+                time.sleep(0.01)
+            during = set(users)
+    assert during == {"tracking"}  # the background thread, and nobody else
 
 
 @pytest.mark.faults
@@ -196,8 +224,8 @@ def test_sync_delivers_what_a_dead_server_missed_and_a_second_sync_adds_nothing(
             run.metrics({"a/b": step}, step=step)
         run.artifact(artifact)
         raise ValueError
-    assert sync(tmp_path, uri) == {"runs": 1, "records": 24, "refused": 0}
-    assert sync(tmp_path, uri) == {"runs": 0, "records": 0, "refused": 0}
+    assert sync(tmp_path, uri) == {"runs": 1, "records": 24, "refused": 0, "alive": 0}
+    assert sync(tmp_path, uri) == {"runs": 0, "records": 0, "refused": 0, "alive": 0}
     # Even when the note of the delivery is lost, the run is found again and no row doubles.
     spool = tmp_path / "out" / "spool.jsonl"
     lines = [line for line in spool.read_text().splitlines() if '"delivered"' not in line]
@@ -260,5 +288,3 @@ def test_a_password_in_the_address_reaches_neither_spool_nor_log(tmp_path, caplo
         pass
     assert "secret" not in (tmp_path / "spool.jsonl").read_text() + caplog.text
     assert json.loads((tmp_path / "spool.jsonl").read_text().splitlines()[0])["uri"] == DEAD
-
-

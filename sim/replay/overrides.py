@@ -1,0 +1,30 @@
+"""Overrides of the small commands (replay, recommend, register): paths as they were typed, and one sentence for a wrong setting."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+
+def quoted_path(argument: str, names: Sequence[str]) -> str:
+    """An override `NAME=PATH` as it was typed, in the quotes that Hydra's grammar wants around spaces, commas and the like."""
+    name, sign, value = argument.partition("=")
+    if not sign or name not in names or value[:1] in ("'", '"') or value == "null":
+        return argument
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{escaped}'"
+
+
+def setting_error(error: BaseException, known: Sequence[str]) -> str:
+    """One sentence about an override that a configuration with the settings `known` does not take."""
+    text = " ".join(str(error.__cause__ or error).split())
+    unknown = re.search(r"Key '([\w.]+)' (?:is )?not in", text)
+    whole = re.search(r"full_key: (\S+)", text)
+    if unknown:
+        name = whole.group(1) if whole else unknown.group(1)
+        close = difflib.get_close_matches(name, known, n=1)
+        advice = f"did you mean {close[0]}?" if close else "--help lists them"
+        return f"there is no setting {name!r}; {advice}"
+    text = re.sub(r"\s*(full_key|object_type|reference_type)\S*.*", "", text)
+    return f"{whole.group(1)}: {text}" if whole and whole.group(1) not in text else text
