@@ -91,7 +91,9 @@ def main(customers: int = 4096, rounds: int = 7, block: int = 100, single: int =
         for name, env in many.items():
             timings[name].append((vector_steps(env, pushes), against, bandwidth))
 
-    print(f"customers {customers}, observation {floats} floats, medians of {rounds} rounds; M = million steps per second")
+    print(
+        f"customers {customers}, observation {floats} floats, medians of {rounds} rounds; M = million steps per second"
+    )
     print(f"{'':20}{'shop M':>9}{'CartPole M':>12}{'ratio':>8}{'ratio, processor time':>24}{'of copy bandwidth':>20}")
     ratios = {}
     for name, rows in timings.items():

@@ -11,6 +11,7 @@ from sim.evaluation.oracle.dynamic_programming import START, TwinPolicy, state_i
 from sim.evaluation.rollout import rollout
 from sim.evaluation.statistics import mean_interval
 from tests.sim.conftest import make_shop
+from tests.sim.records import record
 
 HOLD, HARD, CARE = 0, 1, 2
 
@@ -104,20 +105,18 @@ def _states(twin, lives):
 
 def test_verification_v3_rebounding_bandit():
     """K = 3 equal arms, satiation x .8 a step, lambda .5, b = 1, T = 10: cycling is optimal (brute force over 59,049 sequences)."""
-    from types import SimpleNamespace as Record
-
     from sim.shop import satiation
 
     # the discount of .8 a step as a rate per day
-    p = Record(satiation_days=-1 / math.log(0.8))
+    p = record(satiation_days=-1 / math.log(0.8))
 
     def earned(sequence):
-        labels = [Record(satiation=0.0, satiation_day=0, exposures=0.0) for _ in range(3)]
+        labels = [record(satiation=0.0, satiation_day=0, exposures=0.0) for _ in range(3)]
         total = 0.0
         for day, arm in enumerate(sequence):
-            satiation.rebound.py_func(p, labels[arm], day)
+            satiation.rebound(p, labels[arm], day)
             total += 1 - 0.5 * labels[arm].satiation
-            satiation.satiate.py_func(labels[arm])
+            satiation.satiate(labels[arm])
         return total
 
     cyclic, one = earned([t % 3 for t in range(10)]), earned([0] * 10)

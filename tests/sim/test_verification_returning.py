@@ -6,7 +6,6 @@ leaving for ever is drawn here.
 """
 
 import math
-from types import SimpleNamespace as Record
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scipy import stats
 from scipy.special import betaln, gammaln
 
 from sim.shop import returning
+from tests.sim.records import record
 
 ALPHA, BETA, GAMMA, DELTA = 1.2, 0.75, 0.66, 2.78
 CUSTOMERS, DAYS = 20000, 17
@@ -34,13 +34,13 @@ def visits():
     """(CUSTOMERS, DAYS) bool: did the shop's customer come on day 1, 2, ...; nobody leaves."""
     rng = np.random.default_rng(5)
     calm = {"return_mood_weight": 0.0, "return_valence_weight": 0.0, "return_fatigue_weight": 0.0}
-    p = Record(same_visit_probability=0.0, opportunities_per_visit=1, return_intercept=0.0, **calm)
-    customer = Record(visit_opportunity=0, mood=0.9, valence=-0.9, fatigue=5.0)  # must not matter
+    p = record(same_visit_probability=0.0, opportunities_per_visit=1, return_intercept=0.0, **calm)
+    customer = record(visit_opportunity=0, mood=0.9, valence=-0.9, fatigue=5.0)  # must not matter
     came = np.zeros((CUSTOMERS, DAYS), bool)
     for i, rate in enumerate(rng.beta(ALPHA, BETA, CUSTOMERS).clip(1e-12, 1 - 1e-12)):
         p.return_intercept = math.log(rate / (1 - rate))
         day = 0
-        while (day := day + returning.next_gap.py_func(p, customer, 0.5, 1 - rng.random())) <= DAYS:
+        while (day := day + returning.next_gap(p, customer, 0.5, 1 - rng.random())) <= DAYS:
             came[i, day - 1] = True
     return came
 
