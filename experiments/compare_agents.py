@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 QUESTION = "compare_agents"
 FAST = ("random", "hold_back", "popularity", "capped_popularity", "epsilon_greedy", "ucb1", "linucb", "lints", "logistic_ts",
         "neural_linear", "charged_linucb", "ppo")  # fmt: skip
-SLOW = ("charged_linucb", "ppo", "a2c", "dqn", "maskable_ppo", "recurrent_ppo", "ppo_belief")
+SLOW = ("charged_linucb", "ppo", "a2c", "dqn", "maskable_ppo", "recurrent_ppo", "ppo_belief", "ppo_long", "fitted_q")
 GROUPS = {"fast": FAST, "slow": SLOW}
 CAMERA = tuple(f"camera.{channel}=perceived" for channel in ("emotion", "identity", "mask"))
 DEFAULTS = Settings(seeds=5)
