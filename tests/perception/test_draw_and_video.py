@@ -136,7 +136,7 @@ def test_a_link_is_not_followed_and_a_cut_video_gives_its_first_frames_or_a_sent
 
 
 def test_the_command_follows_one_face_through_a_video_and_draws_every_frame_it_read(monkeypatch, blind_pipeline, video, tmp_path, capsys):
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32: blind_pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": blind_pipeline)
     words = [f"video={video}", f"out={tmp_path}/f.parquet", f"draw={tmp_path}/drawn", "every=5", "weights=none", "batch=2"]
     assert main([*words, "progress=false"]) == 0
     assert "6 frames: 4 faces in 4, 1 tracks" in capsys.readouterr().out
@@ -148,7 +148,7 @@ def test_the_command_follows_one_face_through_a_video_and_draws_every_frame_it_r
 
 def test_the_command_draws_every_readable_picture_and_no_folder_of_photographs_takes_its_own_drawings(
         monkeypatch, blind_pipeline, tmp_path, capsys):
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32: blind_pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": blind_pipeline)
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "deep" / "a.webp").write_bytes(FACES[0].read_bytes())
     (tmp_path / "in" / "bad.jpg").write_bytes(b"<html>")

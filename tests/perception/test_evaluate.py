@@ -91,7 +91,7 @@ def test_the_labelled_face_is_the_one_under_the_box_or_the_largest():
 @pytest.fixture
 def loaded(monkeypatch, pipeline):
     """The command uses the pipeline that is loaded already."""
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32: pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": pipeline)
 
 
 def test_twenty_portraits_of_four_people_are_told_apart_and_the_results_are_written(
@@ -121,7 +121,7 @@ def test_twenty_portraits_of_four_people_are_told_apart_and_the_results_are_writ
 def test_boxes_of_an_annotation_file_make_a_detection_test(monkeypatch, blind_pipeline, portraits, tmp_path, capsys):
     from PIL import Image
 
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32: blind_pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": blind_pipeline)
     with Image.open(portraits[0]) as picture:
         picture.save(tmp_path / "a.png")
     box = blind_pipeline.perceive([tmp_path / "a.png"])[0].faces[0].box

@@ -23,7 +23,7 @@ def loaded(monkeypatch, pipeline):
     """The command uses the pipeline that is loaded already; counts how often it asks for one."""
     asked: list[object] = []
 
-    def give(weights: object, batch_size: int = 32):
+    def give(weights: object, batch_size: int = 32, emotion: str = "combined"):
         asked.append(weights)
         return pipeline
 

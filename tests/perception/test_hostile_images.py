@@ -59,7 +59,7 @@ def test_a_file_whose_name_is_no_utf8_has_its_row(tmp_path, monkeypatch, blind_p
     import perception.pipeline
     from perception.extract import main
 
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32: blind_pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": blind_pipeline)
     folder = os.fsencode(tmp_path / "in")
     os.mkdir(folder)
     with open(folder + b"/a\xff.jpg", "wb") as file:
