@@ -116,7 +116,7 @@ def test_verification_v3_rebounding_bandit():
         for day, arm in enumerate(sequence):
             satiation.rebound(p, labels[arm], day)
             total += 1 - 0.5 * labels[arm].satiation
-            satiation.satiate(labels[arm])
+            satiation.satiate.py_func(labels[arm])
         return total
 
     cyclic, one = earned([t % 3 for t in range(10)]), earned([0] * 10)
