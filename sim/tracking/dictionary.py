@@ -51,6 +51,7 @@ AREAS: tuple[tuple[str, str, tuple[Entry, ...]], ...] = (
         (
             Entry("train/loss", "reward units", "PPO: policy loss + vf_coef * value loss - ent_coef * entropy; others: their loss", -1),
             Entry("train/policy_gradient_loss", "reward units", "PPO's clipped surrogate, negated"),
+            Entry("train/value", "money", "fitted Q: mean target, what the log's opportunities are believed to be worth"),
             Entry("train/value_loss", "reward units squared", "mean squared error of the critic", -1),
             Entry("train/entropy", "nats", "entropy of the policy: 0 is certain, log(K + 1) knows nothing"),
             Entry("train/approx_kl", "nats", "divergence between the policy before and after an update"),

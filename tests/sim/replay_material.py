@@ -91,7 +91,7 @@ def make_run(folder: Path, overrides=(), *, customers=CUSTOMERS, seed=SEED, cata
     return {"folder": folder, "shop": shop, "logs": logs, "policies": {p.name: p for p in policies}, "table": table}
 
 
-def open_gallery(folder=None, consent=False, weights=None, cache=None):
+def open_gallery(folder=None, consent=False, weights=None, cache=None, emotion="combined"):
     """A gallery of 'photographs' in a folder, perceived by nobody: features are drawn, and two of three pictures recognised."""
     rng, rows = np.random.default_rng(0), []
     for path in sorted(Path(folder).glob("*/*.jpg")):
