@@ -59,6 +59,7 @@ class Arm:
     shop: tuple[str, ...] = ()
     evaluations: tuple[Evaluation, ...] = (Evaluation("sampled"),)
     curve: bool = False  # note the value per tuning customer on the way, where this study trains the agent itself
+    oracle: str | None = None  # instead of an agent: a reference that knows the true state (`sim.evaluation.oracle.references`)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ def plan(question: str, arms: Sequence[Arm], settings: Settings) -> list[Cell]:
     shops = {overrides: digest(shop_values(overrides)) for arm in arms for overrides in _shops(arm)}
     for seed in range(settings.seeds):
         for arm in arms:
-            agent = OmegaConf.to_container(agent_config(arm.agent), resolve=True)
+            agent = arm.oracle or OmegaConf.to_container(agent_config(arm.agent), resolve=True)
             trained = digest([FORMAT, agent, shops[arm.shop], seed, settings.steps, TUNE])
             deployed = [
                 [e.name, shops[(*arm.shop, *e.shop)], e.deterministic, *(["tune"] if e.tune else [])] for e in arm.evaluations
@@ -144,14 +145,19 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
     """
     from sim import training
     from sim.evaluation.metrics import per_customer
+    from sim.evaluation.oracle.references import reference
     from sim.evaluation.rollout import rollout
     from sim.report import dump_json
     from sim.shop.scenarios import load_shop
 
     started = time.monotonic()
     shop = load_shop(cell.arm.shop)
-    agent = training.build_agent(training.agent_config(cell.arm.agent), shop, cell.seed, [])
-    if not _loaded(agent, cell.policy):
+    agent: Any = None
+    if cell.arm.oracle is not None:
+        agent = reference(cell.arm.oracle, shop, 1.0)
+    else:
+        agent = training.build_agent(training.agent_config(cell.arm.agent), shop, cell.seed, [])
+    if cell.arm.oracle is None and not _loaded(agent, cell.policy):
 
         def note(step: int, metrics: dict[str, float]) -> None:
             if report is not None:

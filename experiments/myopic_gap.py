@@ -10,6 +10,7 @@ same customers with the same luck, whose faces training never showed, so each ga
     lints                the same by Thompson sampling instead of confidence bounds (Agrawal & Goyal 2013)
     charged_linucb       the same with a charge per push, tuned on training customers: pacing without planning
     ppo                  plans for the customer's whole life (Schulman et al. 2017)
+    priced_oracle        knows the true state, as no policy can: an upper reference (`sim.evaluation.oracle.priced`)
 
 A shop in which the myopic policy is optimal makes a benchmark worthless, and so does a straw rival that never rests.
 """
@@ -30,6 +31,7 @@ POLICIES = ("random", "hold_back", "popularity", "capped_popularity", "linucb", 
 CAMERA = tuple(f"camera.{channel}=perceived" for channel in ("emotion", "identity", "mask"))
 # (better, worse, what lies between them): claim 2
 PAIRS = (
+    ("priced_oracle", "ppo", "knowing the true state"),
     ("ppo", "charged_linucb", "planning beyond pacing"),
     ("ppo", "linucb", "planning beyond the next reward"),
     ("ppo", "lints", "the same, against Thompson sampling"),
@@ -43,10 +45,10 @@ PAIRS = (
 
 
 def arms() -> list[Arm]:
-    """One arm a policy; PPO's is the `perceived` arm of value_of_perception and shares its training."""
+    """One arm a policy, and the oracle; PPO's is the `perceived` arm of value_of_perception and shares its training."""
     from experiments.study import Arm
 
-    return [Arm(name, agent=name, shop=CAMERA) for name in POLICIES]
+    return [*(Arm(name, agent=name, shop=CAMERA) for name in POLICIES), Arm("priced_oracle", oracle="priced", shop=CAMERA)]
 
 
 def gaps(results: Results) -> list[Gap]:

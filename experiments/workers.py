@@ -44,7 +44,7 @@ def run_cells(todo: Sequence[Cell], processes: int) -> None:
     from sim.shop.scenarios import load_shop
 
     def budget(cell: Cell) -> int:
-        if (cell.policy / "agent.json").is_file():
+        if cell.arm.oracle is not None or (cell.policy / "agent.json").is_file():
             return 0
         agent = training.build_agent(training.agent_config(cell.arm.agent), load_shop(cell.arm.shop), cell.seed, [])
         return int(agent.budget(cell.steps))
