@@ -137,7 +137,7 @@ def announce() -> None:
     global _announced
     if not _announced and not is_warm():
         print(
-            "compiling the shop's equations for this machine (once, about half a minute) ...",
+            "compiling the shop's equations for this machine (once, about a minute) ...",
             file=sys.stderr,
             flush=True,
         )

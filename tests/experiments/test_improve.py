@@ -100,14 +100,12 @@ def test_champion_and_challenger_load_from_the_registry_without_pickle_and_decid
     client = mlflow.MlflowClient(uri)
     aliases = client.get_registered_model("push-policy").aliases
     assert int(aliases["challenger"]) == 3 and int(aliases["champion"]) == len(state(folder)["champions"])
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)  # the registry follows, unless it is set by itself, which nothing could undo
     try:
         model = mlflow.pyfunc.load_model("models:/push-policy@challenger")
     finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(before)
     agent = load_agent(folder / "policies" / "round-2-epsilon_greedy")
     seen = np.random.default_rng(0).normal(size=(3, agent.observation_size)).astype(np.float32)
     answered = model.predict(pd.DataFrame({name: list(seen[:, a:b].astype(float)) for name, (a, b) in agent.layout.items()}))
