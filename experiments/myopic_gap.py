@@ -64,7 +64,7 @@ def answer(settings: Settings) -> None:
     from experiments.study import run
 
     results = run(QUESTION, arms(), settings)
-    title = f"value of planning: {len(POLICIES)} policies, {results.customers:,} customers, seeds: {settings.seeds}"
+    title = f"value of planning: {len(POLICIES)} policies and an oracle, {results.customers:,} customers, seeds: {settings.seeds}"
     report.tell(QUESTION, title, results, gaps(results), settings)
 
 
