@@ -16,6 +16,7 @@ from perception.command import Setting, run
 from perception.errors import InputError
 
 if TYPE_CHECKING:
+    from perception.image_io import DecodedImage
     from perception.pipeline import FacePipeline
     from perception.results import Face
 
@@ -47,13 +48,14 @@ def verify(a: str, b: str, threshold: float | None, fmr: float, rates: str | Non
     from perception.weights import find_weights
 
     point = operating_point(threshold, fmr, read_rates(Path(rates) if rates else None))
+    photographs = [(name, path, _decoded(name, path)) for name, path in (("a", a), ("b", b))]  # before weights are looked for
     file = find_weights(weights)
 
     from perception.pipeline import FacePipeline
     from perception.recognition import MASK_OFFSET
 
     pipeline = FacePipeline(file)
-    (face_a, reasons_a), (face_b, reasons_b) = (_look(pipeline, name, path) for name, path in (("a", a), ("b", b)))
+    (face_a, reasons_a), (face_b, reasons_b) = (_look(pipeline, *photograph) for photograph in photographs)
     score = float(face_a.embedding @ face_b.embedding)  # type: ignore[operator]  # the pipeline has FaceNet
     masked = face_a.masked or face_b.masked
     needed = point.threshold + (MASK_OFFSET if masked else 0.0)
@@ -79,14 +81,20 @@ def verify(a: str, b: str, threshold: float | None, fmr: float, rates: str | Non
     return 0
 
 
-def _look(pipeline: FacePipeline, name: str, path: str) -> tuple[Face, tuple[str, ...]]:
-    """Largest face of a photograph, and what speaks against it."""
+def _decoded(name: str, path: str) -> DecodedImage:
+    """The photograph of a setting, or one sentence why it cannot be used."""
     from perception.image_io import Unusable, decode_image
-    from perception.quality import assess
 
     decoded = decode_image(path)
     if isinstance(decoded, Unusable):
         raise InputError(f"{name}={path} cannot be used: {decoded.reason}")
+    return decoded
+
+
+def _look(pipeline: FacePipeline, name: str, path: str, decoded: DecodedImage) -> tuple[Face, tuple[str, ...]]:
+    """Largest face of a photograph, and what speaks against it."""
+    from perception.quality import assess
+
     result = pipeline.perceive([decoded.pixels])[0]
     if not result.faces:
         raise InputError(f"no face was found in {name}={path}")

@@ -271,31 +271,21 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    from sim.replay.overrides import quoted_path, setting_error
+    from sim.replay.overrides import guarded, quoted_path
     from sim.shop.parameters import CONF
 
     ConfigStore.instance().store(name="recommend_schema", node=RecommendConfig)
-    try:
+
+    def work() -> None:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("recommend", [quoted_path(a, PATHS) for a in arguments])
         if OmegaConf.is_missing(cfg, "image"):
             raise ReplayError("image= is missing; give a photograph, e.g. image=photo.jpg")
         run(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {setting_error(error, [f.name for f in dataclasses.fields(RecommendConfig)])}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return int(getattr(error, "exit_code", 1))
-    return 0
+
+    return guarded(work, [f.name for f in dataclasses.fields(RecommendConfig)])
 
 
 if __name__ == "__main__":

@@ -124,24 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(USAGE, end="")
         return 0
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from sim.replay.overrides import guarded
 
-    from sim.replay.overrides import setting_error
-
-    try:
-        run(_compose(arguments))
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {setting_error(error, _settings())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return int(getattr(error, "exit_code", 1))
-    return 0
+    return guarded(lambda: run(_compose(arguments)), _settings())
 
 
 if __name__ == "__main__":

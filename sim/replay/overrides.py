@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 
 def quoted_path(argument: str, names: Sequence[str]) -> str:
@@ -28,3 +29,23 @@ def setting_error(error: BaseException, known: Sequence[str]) -> str:
         return f"there is no setting {name!r}; {advice}"
     text = re.sub(r"\s*(full_key|object_type|reference_type)\S*.*", "", text)
     return f"{whole.group(1)}: {text}" if whole and whole.group(1) not in text else text
+
+
+def guarded(work: Callable[[], object], known: Sequence[str]) -> int:
+    """Do the work of a small command with the settings `known`; its exit code, after one sentence on stderr where it failed."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        work()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {setting_error(error, known)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 1))
+    return 0
