@@ -3,7 +3,6 @@
 import base64
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -212,7 +211,7 @@ def test_everything_that_can_be_pressed_has_a_name_and_every_field_a_label(brows
 @needs_browser
 def test_light_and_dark_follow_the_system_and_the_switch(browser, address):
     for scheme in ("dark", "light"):
-        browser._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        browser.page.emulate_media(color_scheme=scheme)
         browser.open(address)
         assert browser.eval("document.documentElement.dataset.theme") == scheme
     browser.eval("document.querySelector('#theme').click()")
@@ -228,22 +227,11 @@ def test_it_works_in_mlflows_sandbox_where_nothing_is_kept_and_nothing_reached(b
         f"const bytes = Uint8Array.from(atob('{page}'), c => c.charCodeAt(0));"
         "document.querySelector('iframe').src = URL.createObjectURL(new Blob([bytes], {type: 'text/html'}));</script>"
     )
-    browser.frames.clear()
     browser.open(outer.as_uri(), ready="document.querySelector('iframe')")
-    browser.requests.clear()  # the outer file itself
-
-    ready, until = (
-        "typeof facts !== 'undefined' && document.documentElement.dataset.ready === 'true'",
-        time.monotonic() + 60,
-    )
-    found: list[str] = []
-    while not found and time.monotonic() < until:
-        browser.eval("1")  # hear what is new
-        found = [frame for frame in browser.frames if browser.eval(ready, True, frame)]
-    assert found, browser.frames
-    (frame,) = found
-    for domain in ("Log", "Network"):  # the log tells what went before
-        browser._call(f"{domain}.enable", frame=frame)
+    (frame,) = browser.frames
+    browser.wait("document.documentElement.dataset.ready === 'true'", frame=frame)
+    assert [url[:5] for url in browser.requests if url not in ("about:blank", outer.as_uri())] == ["blob:"]
+    browser.requests.clear()
     assert (
         browser.eval("(() => { try { return String(localStorage) } catch (e) { return e.name } })()", frame=frame)
         == "SecurityError"

@@ -123,13 +123,8 @@ def test_mlflows_own_pages_show_the_runs_the_comparison_and_the_player(migrated_
                 f"{uri}/#/compare-runs?runs=%5B%22{both}%22%5D&experiments=%5B%22{experiment}%22%5D",
                 f"{text}.includes('Comparing 2 Runs')",
             )
-            browser.frames.clear()
             browser.open(
                 f"{uri}/#/experiments/{experiment}/runs/{ids['ppo']}/artifacts/replay.html",
                 "document.querySelector('iframe[sandbox=\"allow-scripts\"]')",
             )
-            until, ready = time.monotonic() + 120, "document.documentElement.dataset.ready === 'true'"
-            while not any(browser.eval(ready, True, frame) for frame in browser.frames):
-                assert time.monotonic() < until, browser.frames
-                browser.eval("1")
-                time.sleep(0.1)
+            browser.wait("document.documentElement.dataset.ready === 'true'", 120, frame=browser.frames[-1])
