@@ -24,19 +24,22 @@ import numpy as np
 from perception.errors import CacheError
 from perception.results import Face, ImageResult
 
-PIPELINE_VERSION = "2"
+PIPELINE_VERSION = "3"
 """Raised whenever results change for equal images, weights and settings."""
 
 
 def settings_digest(*, emotion: str | None = None, **settings: Any) -> str:
-    """SHA-256 over the pipeline's version, the shipped heads, the emotion head chosen and the given settings (JSON values)."""
+    """SHA-256 over the pipeline's version, FaceNet's precision here, the shipped heads, the emotion head chosen and the given
+    settings (JSON values)."""
     from perception.emotion_head import DEFAULT_HEAD
     from perception.emotion_head import SHIPPED_HEAD as EMOTION_HEAD
     from perception.mask import SHIPPED_HEAD as MASK_HEAD
+    from perception.precision import effective_precision
 
     heads = {name: hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
              for name, file in (("mask_head", MASK_HEAD), ("emotion_head", EMOTION_HEAD))}
-    content = json.dumps({"version": PIPELINE_VERSION, "emotion": emotion or DEFAULT_HEAD, **heads, **settings}, sort_keys=True)
+    content = json.dumps({"version": PIPELINE_VERSION, "emotion": emotion or DEFAULT_HEAD,
+                          "precision": effective_precision(), **heads, **settings}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -1,14 +1,13 @@
-"""Face detection: MTCNN (P-, R- and O-net of facenet-pytorch), batched by equal image size.
+"""Face detection: MTCNN (:mod:`perception.cascade`), batched by equal image size.
 
 A cascade of three small networks proposes, refines and confirms boxes on an image pyramid and gives five landmarks
-[1]_.  The weights lie inside the facenet-pytorch wheel.
+[1]_.
 
 Choices made here:
 
 - The smallest face searched for is ``max(20 px, relative_min_face * shorter side)``: the pyramid starts at 12 / min size,
   so the cost no longer grows with the resolution, and a 92 x 112 px portrait is searched as finely as MTCNN can.
-- Images of one size go through together.  The library's batch is split (and, should it raise on one degenerate
-  candidate, each image is tried alone) so that results do not depend on the company an image is in.
+- Images of one size go through together; results do not depend on the company an image is in.
 - Faces that fill the frame or wear a mask often fall just short of the published thresholds.  Where the first pass
   finds nothing, one second pass looks again with a replicated border around the image and milder thresholds.
 
@@ -25,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from perception.cascade import Cascade
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Accept levels of P-, R- and O-net as published."""
@@ -83,13 +84,10 @@ class FaceDetector:
 
     def __init__(self, relative_min_face: float = 0.05, min_face: float = 20.0, second_look: bool = True,
                  device: str = "cpu") -> None:
-        import torch
-        from facenet_pytorch import MTCNN
-
         self.relative_min_face = relative_min_face
         self.min_face = min_face
         self.second_look = second_look
-        self._network = MTCNN(keep_all=True, select_largest=True, device=torch.device(device))
+        self._cascade = Cascade(device)
 
     def detect(self, images: Sequence[np.ndarray], batch_pixels: int = 4_000_000) -> list[Detections]:
         """Find the faces of several images.
@@ -123,38 +121,22 @@ class FaceDetector:
         for (height, width), members in groups.items():
             side = min(height, width)
             margin = round(border * side)
-            self._network.thresholds = list(thresholds)
-            self._network.min_face_size = max(self.min_face, self.relative_min_face * side)
+            smallest = max(self.min_face, self.relative_min_face * side)
             step = max(1, batch_pixels // (height * width))
             for start in range(0, len(members), step):
                 chunk = members[start:start + step]
                 batch = np.stack([images[i] for i in chunk])
                 if margin:
                     batch = np.pad(batch, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="edge")
-                for i, raw in zip(chunk, self._run(batch), strict=True):
+                for i, raw in zip(chunk, self._cascade.detect(batch, smallest, thresholds), strict=True):
                     found[i] = _tidy(raw, margin, height, width)
         return found
 
-    def _run(self, batch: np.ndarray) -> list[tuple]:
-        """One call of the library per batch; image by image if one candidate upsets it."""
-        try:
-            return list(zip(*self._network.detect(batch, landmarks=True), strict=True))
-        except (RuntimeError, ValueError, IndexError):
-            # facenet-pytorch drops candidates that lie wholly outside the image from the crops but not from the boxes,
-            # and has no answer when no pyramid level yields a candidate; such an image has no face that it can find.
-            if len(batch) == 1:
-                return [(None, None, None)]
-            return [self._run(batch[i:i + 1])[0] for i in range(len(batch))]
 
-
-def _tidy(raw: tuple, margin: int, height: int, width: int) -> Detections:
+def _tidy(raw: tuple[np.ndarray, np.ndarray, np.ndarray], margin: int, height: int, width: int) -> Detections:
     """Clip to the image, drop empty boxes, order by area (then score, then position, so that ties are stable)."""
     boxes, score, points = raw
-    if boxes is None or len(boxes) == 0:
-        return Detections.none()
-    boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4) - margin
-    points = np.asarray(points, dtype=np.float32).reshape(-1, 5, 2) - margin
-    score = np.asarray(score, dtype=np.float32).reshape(-1)
+    boxes, points = boxes - margin, points - margin
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
     boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
     size = boxes[:, 2:] - boxes[:, :2]

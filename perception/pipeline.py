@@ -50,11 +50,14 @@ class FacePipeline:
         Torch threads (process-wide); None leaves torch's own choice.
     emotion : str
         Emotion head, one of :data:`perception.emotion_head.HEADS`; without FaceNet it is ``fer`` whatever is asked for.
+    precision : str
+        Of FaceNet: ``float32``, ``bfloat16``, or ``auto`` (bfloat16 where the processor has it in hardware; embeddings
+        move by about .001 in cosine distance, and no longer equal another machine's to the last digit).
 
     Raises
     ------
     InputError
-        For another emotion head.
+        For another emotion head or precision.
     WeightsError
         At once, where weights are missing or damaged.
 
@@ -66,7 +69,7 @@ class FacePipeline:
 
     def __init__(self, weights: str | os.PathLike | None = None, *, device: str = "cpu", batch_size: int = 32,
                  limits: DecodingLimits | None = None, threads: int | None = None,
-                 emotion: str = DEFAULT_HEAD) -> None:
+                 emotion: str = DEFAULT_HEAD, precision: str = "auto") -> None:
         check_head(emotion)
         path = None if weights is not None and str(weights) == NO_WEIGHTS else find_weights(weights)
         if threads is not None:
@@ -75,7 +78,7 @@ class FacePipeline:
             torch.set_num_threads(threads)
         self.batch_size = batch_size
         self.limits = limits or DecodingLimits()
-        self.embedder = FaceEmbedder(path, device) if path is not None else None
+        self.embedder = FaceEmbedder(path, device, precision) if path is not None else None
         self.mask_head = MaskHead.load() if path is not None else None
         self.detector = FaceDetector(device=device)
         self.emotion_model = EmotionModel(device=device)

@@ -91,7 +91,7 @@ def build(out: str, first: int, persons: int, size: int, quality: int, paint: bo
         from perception.pipeline import FacePipeline
 
         # rendered faces are nobody's: their embeddings may be kept
-        table = perceive_gallery(folder, gallery_labels(folder), FacePipeline(weights), keep_embeddings=True,
+        table = perceive_gallery(folder, gallery_labels(folder), FacePipeline(weights, precision="float32"), keep_embeddings=True,
                                  leave_out_persons=False, progress=True)
         write_features(table, folder / FEATURES)
         print(f"wrote {folder / FEATURES}")
