@@ -139,7 +139,7 @@ def reproduce(table: pd.DataFrame, weights: Path) -> None:
     """Perceive the pictures of these rows again: same status, same faces, same numbers."""
     from perception.pipeline import FacePipeline
 
-    again = FacePipeline(weights).features([SHIPPED / image for image in table["image"]], list(table["image"]),
+    again = FacePipeline(weights, precision="float32").features([SHIPPED / image for image in table["image"]], list(table["image"]),
                                            keep_embeddings=True)
     again = again[again["face"] <= 0].set_index("image").loc[table["image"]].reset_index()
     assert (again["status"].to_numpy() == table["status"].to_numpy()).all()
