@@ -46,7 +46,7 @@ SETTINGS = (
     Setting("rates", str, "file to write FMR and FNMR over thresholds to, of the one identity set, as perception.verify reads it"),
     Setting("mlflow", bool, "log to MLflow (default: where MLFLOW_TRACKING_URI is set)"),
     Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
-    Setting("consent", bool, "the people shown agreed that their embeddings are kept in the cache", False),
+    Setting("consent", bool, "the people shown agreed that their embeddings are kept in the cache (encrypted, a year)", False),
     Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
     Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
     Setting("progress", bool, "draw a progress bar", True),
