@@ -174,7 +174,7 @@ def test_who_is_forgotten_second_is_still_found_in_a_run_whose_perceived_gallery
 @pytest.mark.faults
 @pytest.mark.parametrize("step", (0, 2, 4))
 def test_an_interrupted_forget_is_finished_by_the_second_call(world, step, monkeypatch, capsys):
-    """Fault 26: killed before the first, the third and the last of five steps: after the tables that knew the embeddings were gone or not."""
+    """Fault 26: killed before the first, third and last of five steps: after the tables that knew the embeddings were gone or not."""
     steps = list(removal.STEPS)
 
     def killed(*_):
