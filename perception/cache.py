@@ -109,6 +109,8 @@ class ImageCache:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         lacks = any(face.embedding is None and face.mask_probability is not None for face in faces)
+        if self._embeddings and self._encrypt and any(face["embedding"] is not None for face in entry["faces"]):
+            self.put(content, result)  # an entry in plain, of an earlier version or by encrypt=false
         return None if self._embeddings and lacks else result
 
     def put(self, content: str, result: ImageResult) -> None:

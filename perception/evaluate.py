@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from perception.command import Setting, run
 from perception.emotion_head import check_head
 from perception.errors import InputError
+from perception.stored import note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,7 @@ def evaluate(manifest: str, set: str | None, task: str | None, split: str | None
     settings = {"manifest": Path(manifest).name, "set": set, "task": task, "split": split, "models": models, "draws": draws, "seed": seed,
                 "limit": limit, "images_listed": len(frame)}
     publish_json(folder / "evaluation.json", as_json(findings, settings))
+    note(folder / "evaluation.json", "decisions")
     if rates is not None:
         _write_rates(findings, rates)
     plots = _plots(findings, folder)

@@ -9,7 +9,7 @@ kind            written by
 ==============  ====================================================================
 ``features``    ``perception.extract`` with consent: table with embeddings, names
 ``drawings``    ``perception.extract draw=DIR`` with names
-``decisions``   ``perception.identify out=FILE``
+``decisions``   ``perception.identify out=FILE``, ``perception.evaluate``
 ``gallery``     every command that recognised a folder's people
 ``cache``       every command with ``cache=DIR``; the user's cache folder is always known
 ==============  ====================================================================

@@ -163,7 +163,7 @@ def drawings(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:
 
 
 def decisions(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:
-    """Answers of ``perception.identify`` that name the person."""
+    """Answers of ``perception.identify`` and ``perception.evaluate`` that name the person: the whole file, which can be made again."""
     for file in places.decisions():
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -176,10 +176,10 @@ def decisions(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:
 
 
 def _strings(value: Any) -> set[str]:
-    """All texts in a JSON value."""
+    """All texts in a JSON value, names of fields included."""
     if isinstance(value, str):
         return {value}
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    parts = (*value.keys(), *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
     return set().union(*map(_strings, parts)) if parts else set()
 
 
