@@ -11,6 +11,7 @@ What :class:`perception.pipeline.FacePipeline` does after detection, in one grap
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class PhoneNetwork(nn.Module):
 
     def __init__(self, weights: str | Path) -> None:
         super().__init__()
-        self.facenet = load_facenet(Path(weights))
+        self.facenet: Any = load_facenet(Path(weights))
         self.fer = load_network(find_fer_weights())
         mask, head = MaskHead.load(), EmotionHead.load()
         self.mask = _linear((mask.coefficients / mask.scale)[:, None], mask.intercept - mask.mean @ (mask.coefficients / mask.scale))

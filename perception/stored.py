@@ -57,16 +57,17 @@ def note(path: str | Path, kind: str, expires: str | None = None) -> None:
 
 
 def known() -> list[Stored]:
-    """All entries, the newest of each path, whether or not the path still exists; a torn line is left out."""
+    """All entries, the newest of each path and kind, whether or not the path still exists; a torn line is left out."""
     try:
         lines = (data_folder() / LIST).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    found: dict[Path, Stored] = {}
+    found: dict[tuple[Path, str], Stored] = {}
     for line in lines:
         try:
             entry = json.loads(line)
-            found[Path(entry["path"])] = Stored(Path(entry["path"]), str(entry["kind"]), entry.get("expires"))
+            path, kind = Path(entry["path"]), str(entry["kind"])
+            found[path, kind] = Stored(path, kind, entry.get("expires"))
         except (ValueError, KeyError, TypeError):
             continue
     return list(found.values())

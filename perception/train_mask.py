@@ -6,8 +6,8 @@ content go, the rest is split by file, 70 to 30 with a seed; the head shipped is
 beside it is its own.  Training faces are seen a second and third time as a small grey picture and as a dim, blurred one
 (held-out faces only as they are), so that the head also reads small, grey and smooth faces.
 
-The held-out photographs are listed in a manifest beside the photographs (``held_out.csv``), so that
-``python -m perception.evaluate manifest=DIR/held_out.csv`` scores the shipped head on what it never saw.
+The held-out photographs are listed in a manifest beside the head (``<out>.held_out.csv``), so that ``python -m
+perception.evaluate manifest=`` scores a head on what it never saw.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETTINGS = (
     Setting("weights", str, "FaceNet weights (see perception.weights for where they are looked for)"),
     Setting("seed", int, "of the split and the augmentation", 0, minimum=0),
     Setting("held_out", float, "share of the photographs held out", 0.3, minimum=0.05),
-    Setting("held_out_list", str, "manifest of the held-out photographs to write (default: held_out.csv in images=)"),
+    Setting("held_out_list", str, "manifest of the held-out photographs to write (default: beside out=)"),
     Setting("penalty", float, "L2 penalty on the standardised coefficients", 100.0, minimum=0.0),
     Setting("augment", bool, "show training faces small and grey, and dim and blurred, too", True),
     Setting("name", str, "name of the training set, for the provenance (default: the folder's name)"),
@@ -156,9 +156,9 @@ def train(images: str, out: str, weights: str | None = None, seed: int = 0, held
         "failures_to_acquire": {label: int((~found & (masked == flag)).sum()) for label, flag in CLASSES},
         "features": "mixed_6a, spatial mean, 896", "balanced_accuracy_held_out": {k: round(v, 4) for k, v in quality.items()},
     }
-    listed = Path(held_out_list) if held_out_list else Path(images) / "held_out.csv"
-    write_manifest(listed, [files[i] for i in np.flatnonzero(testing)], masked[testing])
     type(head)(head.mean, head.scale, head.coefficients, head.intercept, provenance).save(out)
+    listed = Path(held_out_list) if held_out_list else Path(out).with_suffix(".held_out.csv")
+    write_manifest(listed, [files[i] for i in np.flatnonzero(testing)], masked[testing])
     lost = provenance["failures_to_acquire"]
     print(f"held out: balanced accuracy {quality['mean']:.4f} [{quality['low']:.4f}, {quality['high']:.4f}] "
           f"(with mask {quality['recall_masked']:.4f}, without {quality['recall_plain']:.4f}, n = {quality['n']:.0f})")

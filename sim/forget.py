@@ -143,7 +143,7 @@ def left_behind(forgetting: Any, runs: list[RealRun], store: Any, outputs: list[
         if run.digest not in faces:
             left.append(
                 f"{run.folder}: a run on a real gallery whose opaque names cannot be resolved any more (its perceived gallery is not "
-                "in the cache); delete the run's folder if the person may be in it"
+                "in the cache); perceive the unchanged gallery again by any run on it and call again, or delete the run's folder"
             )
         elif faces[run.digest] is not None:
             found = sum(traces(file, faces[run.digest]) for file in run.tables())

@@ -49,7 +49,7 @@ def enrolment(subject: Subject, places: Places, photographs: bool, dry_run: bool
             if lost:
                 yield f"{labels}: {lost} lines"
                 if not dry_run:
-                    publish(labels, kept.encode())
+                    publish(labels, kept.encode(), mode=labels.stat().st_mode & 0o777)
         elif (gallery / subject.name).is_dir():
             mark = ForgottenMark.read(gallery)
             if not photographs and subject.name not in mark:
@@ -147,8 +147,9 @@ def feature_tables(subject: Subject, places: Places, dry_run: bool) -> Iterator[
         mistaken = int((subject.mentions(frame) & ~own).sum())
         yield f"{file}: {int(own.sum())} rows" + (f", {mistaken} mistaken identities" if mistaken else "")
         if not dry_run:
-            mode, kept = file.stat().st_mode & 0o777, table.filter(pyarrow.array(~own))
-            publish(file, lambda stream, kept=kept: pyarrow.parquet.write_table(kept, stream, compression="zstd"), mode=mode)
+            content = io.BytesIO()
+            pyarrow.parquet.write_table(table.filter(pyarrow.array(~own)), content, compression="zstd")
+            publish(file, content.getvalue(), mode=file.stat().st_mode & 0o777)
 
 
 def drawings(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:

@@ -113,6 +113,8 @@ def test_training_on_40_photographs_writes_a_head_and_prints_its_interval(facene
     faces = head.provenance["faces_trained"], head.provenance["faces_held_out"], head.provenance["failures_to_acquire"]
     assert sum(sum(count.values()) for count in faces) + head.provenance["duplicates_left_out"] == 40
     assert head.provenance["balanced_accuracy_held_out"]["mean"] > 0.5
+    listed = (tmp_path / "head.held_out.csv").read_text().splitlines()
+    assert len(listed) == 1 + round(0.3 * (40 - head.provenance["duplicates_left_out"])) and listed[1].startswith("with_mask/")
 
 
 def test_the_held_out_photographs_are_listed_as_a_manifest_that_evaluate_reads(tmp_path):
