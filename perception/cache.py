@@ -110,11 +110,12 @@ class ImageCache:
             return None
         lacks = any(face.embedding is None and face.mask_probability is not None for face in faces)
         if self._embeddings and self._encrypt and any(face["embedding"] is not None for face in entry["faces"]):
-            self.put(content, result)  # an entry in plain, of an earlier version or by encrypt=false
+            with contextlib.suppress(CacheError):  # an entry in plain, of an earlier version or by encrypt=false
+                self.put(content, result, entry.get("expires") or expiry(self._keep_days))
         return None if self._embeddings and lacks else result
 
-    def put(self, content: str, result: ImageResult) -> None:
-        """Store a result under the image's SHA-256.
+    def put(self, content: str, result: ImageResult, expires: str | None = None) -> None:
+        """Store a result under the image's SHA-256; ``expires`` (by default after ``keep_days``) counts with an embedding.
 
         Raises
         ------
@@ -122,7 +123,7 @@ class ImageCache:
             If the folder cannot be written.
         """
         kept = self._embeddings and any(face.embedding is not None for face in result.faces)
-        expires = expiry(self._keep_days) if kept else None
+        expires = (expires or expiry(self._keep_days)) if kept else None
         if kept and self._encrypt and self._key is None:
             self._key = find_key(make=True)
         key = self._key if self._encrypt else None

@@ -156,8 +156,11 @@ def test_the_cache_encrypts_expires_and_counts_an_entry_of_another_key_as_none(h
     assert cache.get(CONTENT, "y") is None and not file.exists()
     ImageCache(tmp_path / "c", "d" * 64, embeddings=True, encrypt=False).put(CONTENT, ImageResult("x", "face", None, 50, 50, (face(1),)))
     assert leaks(tmp_path / "c", [vector(1)]) == [file]
+    end = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"expires": end}))
     assert (cache.get(CONTENT, "y").faces[0].embedding == vector(1)).all()
-    assert leaks(tmp_path / "c", [vector(1)]) == []  # met by a command that encrypts, it was encrypted
+    assert leaks(tmp_path / "c", [vector(1)]) == []  # met by a command that encrypts, it was encrypted ...
+    assert json.loads(file.read_text())["expires"] == end  # ... and got no longer life
 
 
 def test_the_key_command_makes_one_key_even_for_two_at_once_and_never_prints_it(home, tmp_path, capsys):
