@@ -41,3 +41,15 @@ class CacheError(PerceptionError):
     """A cache or output folder that cannot be written."""
 
     exit_code = 1
+
+
+class KeyUnavailableError(PerceptionError):
+    """The key of encrypted embeddings is missing, is none, or is another one (:mod:`perception.encryption`)."""
+
+    exit_code = 1
+
+
+class ExpiredError(PerceptionError):
+    """Stored faces whose time is over; they were removed."""
+
+    exit_code = 1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from perception.command import Setting, run
 from perception.emotion_head import check_head
 from perception.errors import InputError
+from perception.stored import note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ SETTINGS = (
     Setting("rates", str, "file to write FMR and FNMR over thresholds to, of the one identity set, as perception.verify reads it"),
     Setting("mlflow", bool, "log to MLflow (default: where MLFLOW_TRACKING_URI is set)"),
     Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
-    Setting("consent", bool, "the people shown agreed that their embeddings are kept in the cache", False),
+    Setting("consent", bool, "the people shown agreed that their embeddings are kept in the cache (encrypted, a year)", False),
     Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
     Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
     Setting("progress", bool, "draw a progress bar", True),
@@ -121,6 +122,7 @@ def evaluate(manifest: str, set: str | None, task: str | None, split: str | None
     settings = {"manifest": Path(manifest).name, "set": set, "task": task, "split": split, "models": models, "draws": draws, "seed": seed,
                 "limit": limit, "images_listed": len(frame)}
     publish_json(folder / "evaluation.json", as_json(findings, settings))
+    note(folder / "evaluation.json", "decisions")
     if rates is not None:
         _write_rates(findings, rates)
     plots = _plots(findings, folder)

@@ -2,10 +2,12 @@
 
 One row per face, or one per image without a usable face with its reason (:mod:`perception.features`).  Results are cached
 by the content of each image, so a second run computes only what is new and needs no network at all when nothing is.
-Embeddings are biometric data: they are written (to the table and the cache) only with ``consent=true``.
+Embeddings are biometric data: they are written (to the table and the cache) only with ``consent=true``, encrypted
+(:mod:`perception.encryption`) unless ``encrypt=false`` asks for plain numbers, and for ``keep_days=`` days.
 
 A folder with ``labels.csv`` (or a sub-folder of one), or ``gallery=true`` for one sub-folder per customer, is treated as
-a gallery: some images are enrolled and every face is recognised (:mod:`perception.gallery`).
+a gallery: some images are enrolled and every face is recognised (:mod:`perception.gallery`), with consent only.  The
+rendered personas need none.
 
 ``draw=DIR`` also writes every picture with its boxes, emotions, masks and the count of faces (:mod:`perception.draw`), and
 names from the gallery where consent was stated.  ``video=FILE`` reads every n-th frame of a video instead of a folder, and
@@ -23,7 +25,11 @@ from typing import TYPE_CHECKING
 
 from perception.command import Setting, run
 from perception.emotion_head import check_head
-from perception.errors import InputError
+from perception.encryption import DEFAULT_KEEP_DAYS, expiry, find_key
+from perception.errors import ConsentError, InputError
+from perception.labels import LABELS_FILE
+from perception.stored import note
+from perception.weights import NO_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from perception.pipeline import FacePipeline
     from perception.results import ImageResult
 
+SHIPPED = Path(__file__).resolve().parent / "personas" / "shipped"
 PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
 EXAMPLE = "python -m perception.extract images=photos out=features.parquet"
 SETTINGS = (
@@ -39,7 +46,9 @@ SETTINGS = (
     Setting("every", int, "of a video, read every n-th frame", 10, minimum=1),
     Setting("out", str, "feature table to write (parquet)", required=True),
     Setting("weights", str, "FaceNet weights, or none for detection and emotion only"),
-    Setting("consent", bool, "the people shown agreed that their embeddings are kept", False),
+    Setting("consent", bool, "the people shown agreed to be recognised, and that their embeddings are kept", False),
+    Setting("encrypt", bool, "encrypt the embeddings kept; false leaves them readable to whoever reads the disk", True),
+    Setting("keep_days", int, "days until table and cached embeddings expire; 0: until removed", DEFAULT_KEEP_DAYS, minimum=0),
     Setting("draw", str, "folder to write the pictures to, with boxes, emotions, masks, counts (and names, with consent)"),
     Setting("gallery", bool, "one sub-folder per customer: enrol and recognise (implied by labels.csv)", False),
     Setting("fmr", float, "false match rate at which identity thresholds are calibrated", 1e-3, minimum=1e-9),
@@ -52,14 +61,15 @@ SETTINGS = (
 
 def extract(images: str | None, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
             fmr: float = 1e-3, emotion: str = "combined", cache: str | None = None, batch: int = 32,
-            progress: bool = True, video: str | None = None, every: int = 10, draw: str | None = None) -> int:
+            progress: bool = True, video: str | None = None, every: int = 10, draw: str | None = None,
+            encrypt: bool = True, keep_days: int = DEFAULT_KEEP_DAYS) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
     ------
-    InputError
-        Nothing to read, or wrong labels.
-    WeightsError, CacheError
+    InputError, ConsentError
+        Nothing to read, wrong labels, or a gallery without consent.
+    WeightsError, CacheError, KeyUnavailableError
     """
     if fmr >= 1.0:
         raise InputError(f"fmr= must be below 1, not {fmr:g}")
@@ -70,10 +80,11 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         raise InputError(f"out={out} is a folder; name a file, such as {out.rstrip('/')}/features.parquet")
     if draw is not None and Path(draw).exists() and not Path(draw).is_dir():
         raise InputError(f"draw={draw} is a file; name a folder")
+    expires = expiry(keep_days) if consent else None
     if video is not None:
         if gallery:
             raise InputError("gallery=true needs images=; a video names nobody")
-        return _video(video, out, weights, consent, every, draw, batch, progress, emotion)
+        return _video(video, out, weights, consent, every, draw, batch, progress, emotion, encrypt, expires)
     assert images is not None
     root, files = _files(images)
     if draw is not None and Path(draw).resolve().is_relative_to(root.resolve()) and Path(images).is_dir():
@@ -83,12 +94,21 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     if not files:
         raise InputError(f"there are no images in {images} (looked for jpg, png, webp, bmp and pnm files, at any depth)")
     labels = _labels(root, gallery)
+    rendered = root.resolve().is_relative_to(SHIPPED)
+    if labels is not None and weights != NO_WEIGHTS and not consent and not rendered:
+        if gallery:
+            raise ConsentError(f"gallery=true recognises the people in {images}, and their faces are biometric data: state their "
+                               "consent with consent=true")
+        print(f"nobody is recognised, although {LABELS_FILE} names people: that needs their consent (consent=true)", file=sys.stderr)
+        labels = None
 
     from perception.cache import settings_digest
     from perception.perceiving import open_cache, perceive_files
-    from perception.weights import NO_WEIGHTS, file_digest, find_weights
+    from perception.weights import file_digest, find_weights
 
     file = None if weights == NO_WEIGHTS else find_weights(weights)
+    if file is not None and consent and encrypt:
+        find_key(make=True)  # before hours of work
     if file is None:
         if labels is not None:
             if gallery:
@@ -99,7 +119,7 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
     digest = settings_digest(facenet=None if file is None else file_digest(file), emotion=emotion)
-    store = open_cache(cache, digest, consent and file is not None)
+    store = open_cache(cache, digest, consent and file is not None, encrypt, keep_days)
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
 
@@ -115,10 +135,14 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
 
     frame = to_frame(results, keep_embeddings=consent or labels is not None)
     if labels is not None:
+        if consent:
+            note(root, "gallery")
         from perception.gallery import recognise
 
         frame = recognise(frame, labels, fmr=fmr, keep_embeddings=consent)
-    write_features(frame, out)
+    write_features(frame, out, encrypt=encrypt, expires=expires)
+    if consent:
+        note(out, "features", expires)
     print(_summary(results))
     if labels is not None:
         print(_operating_point(frame.attrs["operating_point"]))
@@ -126,6 +150,8 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     if draw is not None:
         from perception.draw import write_drawings
 
+        if consent and labels is not None:
+            note(draw, "drawings", expires)
         named = frame[frame["identity"].notna()] if labels is not None and consent else frame[:0]
         called = {(image, face): name for image, face, name in zip(named["image"], named["face"], named["identity"], strict=True)}
         print(f"drawn: {write_drawings(Path(draw), files, results, called, progress)} pictures in {draw}"
@@ -134,17 +160,22 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
 
 
 def _video(video: str, out: str, weights: str | None, consent: bool, every: int, draw: str | None, batch: int, progress: bool,
-           emotion: str) -> int:
+           emotion: str, encrypt: bool, expires: str | None) -> int:
     """The command on a video."""
     from perception.extract_video import extract_video
-    from perception.weights import NO_WEIGHTS, find_weights
+    from perception.weights import find_weights
 
     if not Path(video).is_file():
         raise InputError(f"there is no video file at {video}")
     file = NO_WEIGHTS if weights == NO_WEIGHTS else find_weights(weights)
     from perception.pipeline import FacePipeline
 
-    print(extract_video(video, out, FacePipeline(file, batch_size=batch, emotion=emotion), every, consent, draw, batch, progress))
+    if file != NO_WEIGHTS and consent and encrypt:
+        find_key(make=True)
+    print(extract_video(video, out, FacePipeline(file, batch_size=batch, emotion=emotion), every, consent, draw, batch, progress,
+                        encrypt=encrypt, expires=expires))
+    if consent:
+        note(out, "features", expires)
     print(f"written: {out}" + (f"; drawn: {draw}" if draw else ""))
     return 0
 
@@ -186,7 +217,7 @@ def _common(parts: list[tuple[str, ...]]) -> list[str]:
 
 def _labels(root: Path, gallery: bool) -> pd.DataFrame | None:
     """Labels of the folder read: its own ``labels.csv``, its parent's where that lists this folder, or the sub-folders."""
-    from perception.labels import LABELS_FILE, gallery_labels, read_labels
+    from perception.labels import gallery_labels, read_labels
 
     if gallery or (root / LABELS_FILE).is_file():
         return gallery_labels(root)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def extract_video(video: str, out: str, pipeline: FacePipeline, every: int, consent: bool, draw: str | None, batch: int,
-                  progress: bool = False) -> str:
+                  progress: bool = False, *, encrypt: bool = True, expires: str | None = None) -> str:
     """Read a video, write the table (and drawings), and say in a line what was found.
 
     Raises
@@ -61,7 +61,7 @@ def extract_video(video: str, out: str, pipeline: FacePipeline, every: int, cons
     table["frame"] = [row[0] for row in rows]
     table["seconds"] = [row[1] for row in rows]
     table["track"] = [-1 if row[2] is None else row[2] for row in rows]
-    write_features(table, out)
+    write_features(table, out, encrypt=encrypt, expires=expires)
     faces = sum(len(result.faces) for result in results)
     seen = sum(bool(result.faces) for result in results)
     return f"{len(results)} frames: {faces} faces in {seen}, {len(tracker.tracks)} tracks"

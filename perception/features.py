@@ -18,6 +18,9 @@ similarity           float32    score of the best match in [-1, 1], null if none
 embedding            list[512]  float32, unit length, or null
 ===================  =========  ====================================================================================
 
+On disk the embeddings of real people are encrypted (:mod:`perception.encryption`): the column ``embedding`` is null there and
+``embedding_sealed`` holds the ciphertexts, which only :func:`read_features` turns back.  Every other column is plain parquet.
+
 A *gallery feature table* has the largest face of every image (so one row per image) and the columns of
 :data:`GALLERY_COLUMNS` besides.  Columns may be added to either table, none may be renamed.  This module needs NumPy,
 pandas and PyArrow only: the simulator imports it without paying for the networks.
@@ -212,26 +215,35 @@ def validate(frame: pd.DataFrame, source: str = "the feature table") -> None:
            f"an embedding must be {EMBEDDING_SIZE} numbers of unit length")
 
 
-def read_features(path: str | Path) -> pd.DataFrame:
+def read_features(path: str | Path, *, embeddings: bool = True) -> pd.DataFrame:
     """Read a FaceFeatures (or gallery feature) parquet file and check its contract.
 
     Parameters
     ----------
     path : str or Path
+    embeddings : bool
+        False: leave the column ``embedding`` null, and need no key where it is encrypted.
 
     Returns
     -------
     pandas.DataFrame
         Columns in contract order, then the added ones.  Text columns hold str or None, ``embedding`` holds float32
-        arrays of shape (512,) or None.
+        arrays of shape (512,) or None.  ``attrs["stored"]`` says when the table expires and which key opens it, where
+        it has embeddings.
 
     Raises
     ------
     FeaturesError
         If the file is missing, is no parquet file, or breaks the contract.
+    KeyUnavailableError
+        If its embeddings are encrypted and the key is missing or another one.
+    ExpiredError
+        If its time is over; the file is removed.
     """
     import pyarrow
     import pyarrow.parquet
+
+    from perception.sealed_table import SEALED, opened, refuse_expired
 
     path = Path(path)
     if not path.is_file():
@@ -242,16 +254,25 @@ def read_features(path: str | Path) -> pd.DataFrame:
         attrs = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise FeaturesError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:120]})") from error
+    attrs = attrs if isinstance(attrs, dict) else {}
+    stored = attrs.get("stored") or {}
+    refuse_expired(path, stored.get("expires"))
+    if SEALED in frame.columns:
+        sealed = frame.pop(SEALED)
+        if embeddings:
+            frame["embedding"] = opened(frame, sealed, stored, path)
+    elif not embeddings and "embedding" in frame.columns:
+        frame["embedding"] = None
     try:
         frame = normalise(frame)
     except FeaturesError as error:
         raise FeaturesError(f"{path}: {error}") from None
     validate(frame, str(path))
-    frame.attrs.update(attrs if isinstance(attrs, dict) else {})
+    frame.attrs.update(attrs)
     return frame
 
 
-def write_features(frame: pd.DataFrame, path: str | Path) -> None:
+def write_features(frame: pd.DataFrame, path: str | Path, *, encrypt: bool = True, expires: str | None = None) -> None:
     """Check a table and publish it as parquet, atomically (temporary file in the same folder, fsync, rename).
 
     Parameters
@@ -259,29 +280,49 @@ def write_features(frame: pd.DataFrame, path: str | Path) -> None:
     frame : pandas.DataFrame
         With at least :data:`COLUMNS`.  Columns are put in contract order, reals stored as float32.
     path : str or Path
-        Missing parent folders are made.
+        Missing parent folders are made.  A table with embeddings is readable by its owner only.
+    encrypt : bool
+        Encrypt the embeddings with the user's key, which is made where there is none.  False only for faces that are
+        nobody's, or where the user asked for it.
+    expires : str, optional
+        Moment (:func:`perception.encryption.expiry`) from which the table is refused and removed; by default the one it
+        was read with.
 
     Raises
     ------
     FeaturesError
         If the table breaks the contract; nothing is written then.
-    CacheError
-        If the file cannot be written.
+    CacheError, KeyUnavailableError
+        If the file cannot be written, or there is no key to encrypt with.
     """
     import pyarrow
     import pyarrow.parquet
 
+    from perception.sealed_table import SEALED, seal
+
     path = Path(path)
-    attrs = json.dumps(frame.attrs)
+    attrs = dict(frame.attrs)
+    expires = expires or (attrs.pop("stored", None) or {}).get("expires")
     frame = normalise(frame)
     validate(frame)
+    has = any(vector is not None for vector in frame["embedding"])
+    stored: dict[str, str | None] = {} if expires is None else {"expires": expires}
+    sealed = None
+    if has and encrypt:
+        sealed = seal(frame, stored)
+        frame["embedding"] = np.full(len(frame), None, dtype=object)
+    if stored:
+        attrs["stored"] = stored
     types = {name: pyarrow.string() for name in _TEXT} | {name: pyarrow.float32() for name in _REAL}
     types |= {"face": pyarrow.int64(), "true_mask": pyarrow.bool_(), "embedding": pyarrow.list_(pyarrow.float32())}
     arrays = {name: pyarrow.array(frame[name], type=types.get(name), from_pandas=True) for name in frame.columns}
+    if sealed is not None:
+        arrays[SEALED] = pyarrow.array(sealed, pyarrow.binary())
     table = pyarrow.table(arrays)
-    if attrs != "{}":
-        table = table.replace_schema_metadata({_ATTRS: attrs.encode()})
-    publish(path, lambda file: pyarrow.parquet.write_table(table, file, compression="zstd"))
+    if attrs:
+        table = table.replace_schema_metadata({_ATTRS: json.dumps(attrs).encode()})
+    publish(path, lambda file: pyarrow.parquet.write_table(table, file, compression="zstd"),
+            mode=0o600 if has and stored else 0o644)
 
 
 def _is_null(value: object) -> bool:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perception.emotion_head import DEFAULT_HEAD, check_head
-from perception.errors import CacheError, ConsentError, FeaturesError, GalleryError
+from perception.encryption import DEFAULT_KEEP_DAYS, expiry
+from perception.errors import CacheError, ConsentError, ExpiredError, FeaturesError, GalleryError
 from perception.features import (
     EMOTION_COLUMNS,
     FER_COLUMNS,
@@ -37,6 +38,7 @@ from perception.labels import gallery_labels
 from perception.mask import MASK_THRESHOLD
 from perception.recognition import DEFAULT_MARGIN, EnrolledGallery, Match, Thresholds, calibrate
 from perception.results import to_frame
+from perception.stored import note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +107,7 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     if weights == NO_WEIGHTS:
         raise GalleryError("a gallery needs FaceNet to recognise its customers; weights=none serves perception.extract only")
     file = find_weights(weights)
+    note(folder, "gallery")
     table: Path | None = None
     if cache != "none":
         digest = settings_digest(gallery=content_digest(Path(folder), labels), facenet=file_digest(file), fmr=fmr,
@@ -113,6 +116,8 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
             table = make_private_folder(Path(cache) if cache else cache_folder()) / "galleries" / f"{digest}.parquet"
             if table.is_file():
                 return read_features(table)
+        except ExpiredError as error:
+            log.warning("%s", error)
         except FeaturesError:
             log.warning("the cached gallery table is damaged and is computed again")
         except CacheError:
@@ -125,8 +130,10 @@ def open_gallery(folder: str | None, consent: bool, weights: str | None = None, 
     frame = perceive_gallery(folder, labels, FacePipeline(file, emotion=emotion), fmr=fmr, progress=progress)
     if table is not None:
         make_private_folder(table.parent)
-        write_features(frame, table)
+        write_features(frame, table, expires=expiry(DEFAULT_KEEP_DAYS))
         table.chmod(0o600)
+        if cache:
+            note(cache, "cache")
     return frame
 
 

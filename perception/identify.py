@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perception.command import Setting, run
+from perception.encryption import DEFAULT_KEEP_DAYS, find_key
 from perception.errors import ConsentError, InputError
+from perception.stored import note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,8 @@ SETTINGS = (
     Setting("image", str, "photograph to search", required=True),
     Setting("gallery", str, "folder with one sub-folder per customer, or with labels.csv", required=True),
     Setting("consent", bool, "everybody in the gallery agreed to be recognised, and that embeddings are kept in the cache", False),
+    Setting("encrypt", bool, "encrypt the embeddings in the cache; false leaves them readable to whoever reads the disk", True),
+    Setting("keep_days", int, "days until the embeddings in the cache expire; 0: until removed", DEFAULT_KEEP_DAYS, minimum=0),
     Setting("fmr", float, "false match rate at which the thresholds are calibrated", 1e-3, minimum=1e-9),
     Setting("margin", float, "lead over the runner-up (default: calibrated on the gallery)", minimum=0.0),
     Setting("strategy", str, "enrolment: top_mean, centroid or logistic", "top_mean"),
@@ -43,12 +47,13 @@ SETTINGS = (
 
 
 def identify(image: str, gallery: str, consent: bool, fmr: float, margin: float | None, strategy: str, quality: bool, seed: int,
-             out: str | None, weights: str | None, cache: str | None, progress: bool) -> int:
+             out: str | None, weights: str | None, cache: str | None, progress: bool, encrypt: bool = True,
+             keep_days: int = DEFAULT_KEEP_DAYS) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
     ------
-    ConsentError, GalleryError, InputError, WeightsError, CacheError
+    ConsentError, GalleryError, InputError, WeightsError, CacheError, KeyUnavailableError
     """
     from perception.enrolment import STRATEGIES
     from perception.image_io import Unusable, decode_image
@@ -67,12 +72,15 @@ def identify(image: str, gallery: str, consent: bool, fmr: float, margin: float 
     if isinstance(decoded, Unusable):
         raise InputError(f"image={image} cannot be used: {decoded.reason}")
     file = find_weights(weights)
+    if encrypt and cache != "none":
+        find_key(make=True)
+    note(gallery, "gallery")
 
     from perception.gallery import enrol
     from perception.pipeline import FacePipeline
 
     pipeline = FacePipeline(file)
-    frame = _perceive(gallery, labels, pipeline, file, cache, quality, progress)
+    frame = _perceive(gallery, labels, pipeline, file, cache, quality, progress, encrypt, keep_days)
     enrolment = enrol(frame, labels, fmr=fmr, margin=margin, seed=seed, strategy=strategy)
     result = pipeline.perceive([decoded.pixels], [image])[0]
     decisions = _decide(enrolment, result, decoded.pixels, quality)
@@ -85,11 +93,12 @@ def identify(image: str, gallery: str, consent: bool, fmr: float, margin: float 
         from perception.publish import publish_json
 
         publish_json(Path(out), {"image": image, "faces": decisions, "operating_point": point, "note": NO_AUTHENTICATION})
+        note(out, "decisions")
     return 0
 
 
 def _perceive(gallery: str, labels: pd.DataFrame, pipeline: FacePipeline, weights: Path, cache: str | None, quality: bool,
-              progress: bool) -> pd.DataFrame:
+              progress: bool, encrypt: bool, keep_days: int) -> pd.DataFrame:
     """Table of the gallery's largest faces with embeddings; those that fail the gate count as no face, with a note."""
     from perception.cache import settings_digest
     from perception.perceiving import open_cache, perceive_files
@@ -97,7 +106,7 @@ def _perceive(gallery: str, labels: pd.DataFrame, pipeline: FacePipeline, weight
     from perception.weights import file_digest
 
     names = [str(name) for name in labels["image"]]
-    store = open_cache(cache, settings_digest(facenet=file_digest(weights)), True)
+    store = open_cache(cache, settings_digest(facenet=file_digest(weights)), True, encrypt, keep_days)
     results = perceive_files([Path(gallery, *name.split("/")) for name in names], names, lambda: pipeline, store, store, progress)
     if quality:
         refused = {result.image: reasons for result in results if (reasons := _against(gallery, result))}

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from perception.encryption import DEFAULT_KEEP_DAYS
 from perception.errors import CacheError
+from perception.stored import note
 
 if TYPE_CHECKING:
     from perception.cache import ImageCache
@@ -27,7 +29,8 @@ class Perceiver(Protocol):
         ...
 
 
-def open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache | None:
+def open_cache(cache: str | None, digest: str, embeddings: bool, encrypt: bool = True,
+               keep_days: int = DEFAULT_KEEP_DAYS) -> ImageCache | None:
     """The cache that ``cache=`` asks for: None for ``none``, and (with a note) where the default folder cannot be made.
 
     Raises
@@ -41,7 +44,10 @@ def open_cache(cache: str | None, digest: str, embeddings: bool) -> ImageCache |
     if cache == "none":
         return None
     try:
-        return ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings)
+        opened = ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings, encrypt, keep_days)
+        if cache and embeddings:
+            note(cache, "cache")
+        return opened
     except CacheError as error:
         if cache:
             raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from perception.errors import ConsentError, InputError, WeightsError
 from perception.features import EMOTION_COLUMNS, EMOTIONS
+from perception.stored import note
 from perception.weights import NO_WEIGHTS
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _recognised(photo: pd.DataFrame, folder: str | None, pipeline: FacePipeline)
         table = table.drop(columns=[c for c in table.columns if c not in photo.columns])
     else:
         labels = gallery_labels(folder)
+        note(folder, "gallery")
         files = [Path(folder) / name for name in labels["image"]]
         table = pipeline.features(files, list(labels["image"]), keep_embeddings=True, progress=True)
         table = table[table["face"] <= 0]

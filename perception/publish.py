@@ -11,7 +11,7 @@ from typing import IO, Any
 from perception.errors import CacheError
 
 
-def publish(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
+def publish(path: Path, content: bytes | Callable[[IO[bytes]], object], mode: int = 0o644) -> None:
     """Write a file by way of a temporary one in the same folder, fsync and rename.
 
     Parameters
@@ -20,6 +20,8 @@ def publish(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
         Target; missing parent folders are made.
     content : bytes or callable
         The bytes, or what writes them into the open binary file it is given.
+    mode : int
+        Permissions of the file.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def publish(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
                 file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException as error:
         if temporary is not None:

@@ -5,6 +5,9 @@ which no face is found are failures to acquire: counted and reported, neither le
 content go, the rest is split by file, 70 to 30 with a seed; the head shipped is the one fitted on the 70, so the number
 beside it is its own.  Training faces are seen a second and third time as a small grey picture and as a dim, blurred one
 (held-out faces only as they are), so that the head also reads small, grey and smooth faces.
+
+The held-out photographs are listed in a manifest beside the head (``<out>.held_out.csv``), so that ``python -m
+perception.evaluate manifest=`` scores a head on what it never saw.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ SETTINGS = (
     Setting("weights", str, "FaceNet weights (see perception.weights for where they are looked for)"),
     Setting("seed", int, "of the split and the augmentation", 0, minimum=0),
     Setting("held_out", float, "share of the photographs held out", 0.3, minimum=0.05),
+    Setting("held_out_list", str, "manifest of the held-out photographs to write (default: beside out=)"),
     Setting("penalty", float, "L2 penalty on the standardised coefficients", 100.0, minimum=0.0),
     Setting("augment", bool, "show training faces small and grey, and dim and blurred, too", True),
     Setting("name", str, "name of the training set, for the provenance (default: the folder's name)"),
@@ -104,7 +108,7 @@ def augmented(crop: np.ndarray, generator: np.random.Generator) -> list[np.ndarr
 
 
 def train(images: str, out: str, weights: str | None = None, seed: int = 0, held_out: float = 0.3,
-          penalty: float = 100.0, augment: bool = True, name: str | None = None) -> int:
+          penalty: float = 100.0, augment: bool = True, name: str | None = None, held_out_list: str | None = None) -> int:
     """Body of the command; see the module's docstring."""
     from perception.mask import balanced_accuracy, fit_head
     from perception.weights import find_weights
@@ -153,12 +157,34 @@ def train(images: str, out: str, weights: str | None = None, seed: int = 0, held
         "features": "mixed_6a, spatial mean, 896", "balanced_accuracy_held_out": {k: round(v, 4) for k, v in quality.items()},
     }
     type(head)(head.mean, head.scale, head.coefficients, head.intercept, provenance).save(out)
+    listed = Path(held_out_list) if held_out_list else Path(out).with_suffix(".held_out.csv")
+    write_manifest(listed, [files[i] for i in np.flatnonzero(testing)], masked[testing])
     lost = provenance["failures_to_acquire"]
     print(f"held out: balanced accuracy {quality['mean']:.4f} [{quality['low']:.4f}, {quality['high']:.4f}] "
           f"(with mask {quality['recall_masked']:.4f}, without {quality['recall_plain']:.4f}, n = {quality['n']:.0f})")
     print(f"no face found in {lost['with_mask']} photographs with and {lost['without_mask']} without mask (not scored)")
-    print(f"written: {out}")
+    print(f"written: {out}, and the held-out photographs to {listed}")
     return 0
+
+
+def write_manifest(path: Path, files: Sequence[Path], masked: np.ndarray) -> None:
+    """Publish a manifest (:mod:`perception.evaluation.manifest`) of photographs, their paths relative to its folder.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    import csv
+    import io
+    import os
+
+    from perception.publish import publish
+
+    text = io.StringIO()
+    rows = [(Path(os.path.relpath(file, path.parent)).as_posix(), str(bool(m)).lower()) for file, m in zip(files, masked, strict=True)]
+    csv.writer(text, lineterminator="\n").writerows([("path", "mask"), *sorted(rows)])
+    publish(path, text.getvalue().encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Shared by all tests: real photographs and weights where they are named, and an MLflow store that is nobody's own.
+"""Shared by all tests: real photographs and weights where they are named, an MLflow store and a data folder that are nobody's own.
 
 `SIM_TEST_DATA` names a folder of photographs, `FACENET_WEIGHTS` a weights file.  A test that needs one and does not
 find it skips and says so; with `CI_REQUIRE_DATA=1` such a skip is a failure.
@@ -46,6 +46,16 @@ def _own_tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db")
         patch.delenv("MLFLOW_RUN_ID", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test makes a key in the developer's home, nor lists its files there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+        for name in ("PERCEPTION_KEY", "PERCEPTION_KEY_FILE"):
+            patch.delenv(name, raising=False)
         yield
 
 

@@ -90,10 +90,10 @@ def build(out: str, first: int, persons: int, size: int, quality: int, paint: bo
         from perception.labels import gallery_labels
         from perception.pipeline import FacePipeline
 
-        # rendered faces are nobody's: their embeddings may be kept
+        # rendered faces are nobody's: their embeddings may be kept, in plain
         table = perceive_gallery(folder, gallery_labels(folder), FacePipeline(weights, precision="float32"), keep_embeddings=True,
                                  leave_out_persons=False, progress=True)
-        write_features(table, folder / FEATURES)
+        write_features(table, folder / FEATURES, encrypt=False)
         print(f"wrote {folder / FEATURES}")
 
 

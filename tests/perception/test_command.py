@@ -51,7 +51,7 @@ def test_exit_codes_are_0_1_2_and_130(capsys):
 
 
 @pytest.mark.parametrize("module", ["perception.extract", "perception.train_mask", "perception.evaluate", "perception.verify",
-                                    "perception.identify", "perception.annotations"])
+                                    "perception.identify", "perception.annotations", "perception.export"])
 def test_help_loads_nothing_heavy_and_names_every_setting(module):
     done = subprocess.run([sys.executable, "-X", "importtime", "-m", module, "--help"], cwd=ROOT, capture_output=True,
                           text=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import perception.pipeline
 from perception.cache import ImageCache, settings_digest
+from perception.encryption import data_folder
 from perception.errors import CacheError
 from perception.extract import main
 from perception.features import read_features
@@ -91,17 +93,26 @@ def test_embeddings_are_on_disk_only_with_consent(loaded, photos, tmp_path, face
     vectors = np.stack([v for v in kept["embedding"] if v is not None])
     assert vectors.shape == (9, 512) and np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
     np.testing.assert_array_equal(vectors, np.stack([v for v in again["embedding"] if v is not None]))
+    written = b"".join(p.read_bytes() for root in (tmp_path, data_folder()) for p in root.rglob("*") if p.is_file())
+    for v in vectors:  # kept, and yet in no file: neither the bytes, nor their base64, nor the numbers as text
+        raw = v.astype("<f4").tobytes()
+        assert raw[:64] not in written and base64.b64encode(raw)[:80] not in written and f"{v[0]:.6f}".encode() not in written
 
 
-def test_a_gallery_is_recognised_and_a_folder_below_labels_csv_is_one(loaded, photos, tmp_path, facenet_weights):
+def test_a_gallery_is_recognised_with_consent_and_a_folder_below_labels_csv_is_one(loaded, photos, tmp_path, facenet_weights, capsys):
     words = [f"images={photos}", f"weights={facenet_weights}", "cache=none", "progress=false"]
+    assert main([*words, f"out={tmp_path}/g.parquet", "gallery=true"]) == 2 and not (tmp_path / "g.parquet").exists()
+    assert "state their consent with consent=true" in capsys.readouterr().err
+    words.append("consent=true")
     assert main([*words, f"out={tmp_path}/g.parquet", "gallery=true"]) == 0
     table = read_features(tmp_path / "g.parquet")
     faces = table[table["status"] == "face"]
     assert set(faces["person"]) == {"s1", "s2"} and (faces["identity"] == faces["person"]).mean() >= 0.8
-    assert table["embedding"].isna().all()
     rows = "".join(f"photos/{p}/{k}.pgm,{p},,false,{'enrol' if k < 3 else 'camera'}\n" for p in ("s1", "s2") for k in range(1, 5))
     (tmp_path / "labels.csv").write_text("image,person,emotion,mask,role\n" + rows)
+    assert main([*words[:-1], f"out={tmp_path}/l.parquet"]) == 0
+    assert "nobody is recognised, although labels.csv names people" in capsys.readouterr().err
+    assert read_features(tmp_path / "l.parquet")["identity"].isna().all()
     assert main([*words, f"out={tmp_path}/l.parquet"]) == 0
     table = read_features(tmp_path / "l.parquet").set_index("image")
     assert table.loc["s1/2.pgm", "role"] == "enrol" and table.loc["s1/4.pgm", "true_mask"] is False

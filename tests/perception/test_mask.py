@@ -113,3 +113,16 @@ def test_training_on_40_photographs_writes_a_head_and_prints_its_interval(facene
     faces = head.provenance["faces_trained"], head.provenance["faces_held_out"], head.provenance["failures_to_acquire"]
     assert sum(sum(count.values()) for count in faces) + head.provenance["duplicates_left_out"] == 40
     assert head.provenance["balanced_accuracy_held_out"]["mean"] > 0.5
+    listed = (tmp_path / "head.held_out.csv").read_text().splitlines()
+    assert len(listed) == 1 + round(0.3 * (40 - head.provenance["duplicates_left_out"])) and listed[1].startswith("with_mask/")
+
+
+def test_the_held_out_photographs_are_listed_as_a_manifest_that_evaluate_reads(tmp_path):
+    from perception.evaluation.manifest import read_manifest, tasks_of
+    from perception.train_mask import write_manifest
+
+    files = [tmp_path / "photos" / kind / f"{k}, ü.jpg" for kind in ("with_mask", "without_mask") for k in range(2)]
+    write_manifest(tmp_path / "photos" / "held_out.csv", files, np.array([True, True, False, False]))
+    frame = read_manifest(tmp_path / "photos" / "held_out.csv")
+    assert list(frame["path"]) == ["with_mask/0, ü.jpg", "with_mask/1, ü.jpg", "without_mask/0, ü.jpg", "without_mask/1, ü.jpg"]
+    assert list(frame["mask"]) == [True, True, False, False] and tasks_of(frame) == ("mask",)
