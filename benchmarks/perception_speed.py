@@ -107,9 +107,10 @@ def main(arguments: list[str]) -> int:
     found = [len(result.faces) for result in ours.perceive(images)]
     times = [(seconds(lambda: peer(images)), seconds(lambda: ours.perceive(images))) for _ in range(rounds)]
     print(f"{count} pictures of 640 x 480, one thread, FaceNet in {ours.embedder.precision}, medians of {rounds} rounds")
-    print(f"  stock, one by one   {count / median(t[0] for t in times):6.1f} images/s, a face in {np.mean(np.array(found_by_peer) > 0):.3f}")
-    print(f"  FacePipeline        {count / median(t[1] for t in times):6.1f} images/s, a face in {np.mean(np.array(found) > 0):.3f}")
-    print(f"  ratio               {median(t[0] / t[1] for t in times):6.2f}")
+    for name, faces, side in (("stock, one by one", found_by_peer, 0), ("FacePipeline", found, 1)):
+        rate, share = count / median(t[side] for t in times), np.mean(np.array(faces) > 0)
+        print(f"  {name:<18} {rate:6.1f} images/s, a face in {share:.3f}")
+    print(f"  ratio              {median(t[0] / t[1] for t in times):6.2f}")
 
     from perception.extract import extract
 
