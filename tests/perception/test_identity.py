@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perception.errors import GalleryError
-from perception.identity import face_crop
+from perception.errors import GalleryError, InputError
+from perception.identity import FaceEmbedder, face_crop
 from perception.image_io import decode_image
 from perception.recognition import (
     DEFAULT_THRESHOLD,
@@ -84,16 +84,25 @@ def test_the_crop_is_extract_face_of_facenet_pytorch_pixel_for_pixel(photograph,
         np.testing.assert_array_equal(face_crop(photograph, box, margin), theirs.transpose(1, 2, 0).astype(np.uint8))
 
 
-def test_embeddings_are_unit_length_equal_facenet_pytorchs_and_do_not_depend_on_the_batch(pipeline, portraits):
+@pytest.fixture(scope="module")
+def crops(portraits):
+    images = [decode_image(path).pixels for path in portraits[:6]]
+    return np.stack([face_crop(image, (8, 20, 84, 108)) for image in images])
+
+
+@pytest.fixture(scope="module")
+def embedder(facenet_weights):
+    return FaceEmbedder(facenet_weights)
+
+
+def test_embeddings_are_unit_length_equal_facenet_pytorchs_and_do_not_depend_on_the_batch(embedder, crops):
     import torch
     from facenet_pytorch import fixed_image_standardization
 
-    images = [decode_image(path).pixels for path in portraits[:6]]
-    crops = np.stack([face_crop(image, (8, 20, 84, 108)) for image in images])
-    embeddings, pooled = pipeline.embedder.embed(crops)
+    embeddings, pooled = embedder.embed(crops)
     assert embeddings.shape == (6, 512) and pooled.shape == (6, 896)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
-    network = pipeline.embedder.network
+    network = embedder.network
     with torch.inference_mode():
         x = fixed_image_standardization(torch.from_numpy(crops[2].copy()).permute(2, 0, 1).float())[None]
         np.testing.assert_allclose(network(x)[0].numpy(), embeddings[2], atol=1e-4)
@@ -102,3 +111,19 @@ def test_embeddings_are_unit_length_equal_facenet_pytorchs_and_do_not_depend_on_
             x = getattr(network, stage)(x)
     np.testing.assert_allclose(x.mean((2, 3))[0].numpy(), pooled[2], atol=1e-4)
     assert not network.mixed_6a._forward_hooks  # nothing is left behind on the network
+
+
+def test_bfloat16_moves_an_embedding_by_less_than_a_thousandth_in_cosine_alone_as_in_a_batch(embedder, facenet_weights, crops):
+    exact, pooled = embedder.embed(crops)
+    short = FaceEmbedder(facenet_weights, precision="bfloat16")
+    rounded, rounded_pooled = short.embed(crops)
+    distance = 1 - (exact * rounded).sum(1)
+    assert short.precision == "bfloat16" and (distance < 1e-3).all() and (distance > 1e-6).all()
+    np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(rounded_pooled, pooled, atol=0.02)
+    np.testing.assert_allclose(short.embed(crops[2:3])[0], rounded[2:3], atol=1e-5)
+
+
+def test_another_precision_is_named(facenet_weights):
+    with pytest.raises(InputError, match="precision=half is not known; use one of auto, float32, bfloat16"):
+        FaceEmbedder(facenet_weights, precision="half")
