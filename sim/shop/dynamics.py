@@ -308,10 +308,10 @@ def play_arrivals(handle, start, stop, seed, split, bench):
         visitors[number] = i
         number += np.uintp((lives.customers[i].done == 0) & (bench[VISITS + (i - start)] > 0.0))
     for v in range(number):
-        i = np.uintp(visitors[v])
-        b = i - start
-        take_picture(world, lives, i, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
-        prefetch(world.pictures[lives.customers[i].image])
+        row = np.uintp(visitors[v])
+        b = row - start
+        take_picture(world, lives, row, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
+        prefetch(world.pictures[lives.customers[row].image])
     for v in range(number):
         recognise(world, lives, np.uintp(visitors[v]), seed, split)
     for i in range(start, stop):
