@@ -41,13 +41,9 @@ def bias_of(p, mood):
 @inlined
 def feel_biased(p, customer, label, item, clicked, bought, bias):
     """As `feel`, where `bias_of` the mood is known."""
-    if bought:
-        outcome = item.care + p.outcome_buy
-    elif clicked:
-        outcome = item.care + p.outcome_click
-    else:
-        outcome = item.care - p.annoyance * 0.5 * (1.0 - label.relevance)
-    surprise = outcome * bias - customer.expectation
+    ignored = -p.annoyance * 0.5 * (1.0 - label.relevance)
+    response = p.outcome_buy if bought else (p.outcome_click if clicked else ignored)
+    surprise = (item.care + response) * bias - customer.expectation
     customer.expectation += p.expectation_rate * surprise
     customer.mood = clip(customer.mood + p.mood_rate * (surprise - customer.mood), -1.0, 1.0)
     return surprise

@@ -71,13 +71,11 @@ def take_picture(world, lives, i, expression, u_mask, u_image, u_hour):
     customer = lives.customers[i]
     person = customer.person
     masked = 1 if (u_mask < customer.mask_habit and world.masked_images[person]) else 0
-    start, size = world.cell_start[person, masked, expression], world.cell_size[person, masked, expression]
-    chosen = start + size - 1
-    for c in range(start, start + size):
-        if u_image < world.cell_cumulative[c]:
-            chosen = c
-            break
-    customer.image, customer.masked = world.cell_image[chosen], masked
+    cell = world.cells[person, masked, expression]
+    chosen = cell.start
+    for c in range(cell.start, cell.start + cell.size - 1):
+        chosen += u_image >= world.shown[c].cumulative
+    customer.image, customer.masked = world.shown[chosen].image, masked
     customer.hour = 24.0 * u_hour
 
 
@@ -93,7 +91,8 @@ def shown(channel, noise, u):
 def perceive(world, lives, i, seed, split):
     """Write the camera's features (11,) of this visit's picture, and whom it takes the customer for, in place."""
     p, customer, out = world.params[0], lives.customers[i], lives.picture[i]
-    image, face = customer.image, world.has_face[customer.image]
+    picture = world.pictures[customer.image]
+    face = picture.has_face
     u_emotion = u_identity = u_mask = 0.0
     if p.emotion_channel == NOISY or p.identity_channel == NOISY or p.mask_channel == NOISY:
         u_emotion, u_identity, u_mask, _ = uniforms(seed, split, customer.id, customer.visit, CHANNEL)
@@ -104,14 +103,14 @@ def perceive(world, lives, i, seed, split):
     seen_valence = 0.0
     if emotion == PERCEIVED and face:
         for j in range(7):
-            out[j] = world.emotion[image, j]
-            seen_valence += world.emotion[image, j] * CENTRES[j, 0]
+            out[j] = picture.emotion[j]
+        seen_valence = picture.valence
     else:
         for j in range(7):
             out[j] = 0.0 if emotion == ORACLE else 1.0 / 7.0
         if emotion == ORACLE:
-            out[world.true_emotion[image]] = 1.0
-            seen_valence = CENTRES[world.true_emotion[image], 0]
+            out[picture.true_emotion] = 1.0
+            seen_valence = CENTRES[picture.true_emotion, 0]
     customer.seen_valence = seen_valence
     out[8] = 0.0 if emotion == BLIND else (1.0 if emotion == ORACLE else face)
 
@@ -119,15 +118,16 @@ def perceive(world, lives, i, seed, split):
     if mask == ORACLE:
         out[7] = customer.masked
     elif mask == PERCEIVED and face:
-        out[7] = world.mask_probability[image]
+        out[7] = picture.mask_probability
 
     customer.recognised, out[9], out[10] = UNKNOWN, 0.0, 0.0
     if identity == ORACLE:
         customer.recognised, out[9], out[10] = SELF, 1.0, 1.0
     elif identity == PERCEIVED and face:
-        customer.recognised = world.recognised[customer.enrolled, image]
+        customer.recognised = picture.recognised[customer.enrolled]
         if customer.recognised != UNKNOWN:
-            out[9], out[10] = 1.0, world.similarity[customer.enrolled, image]
+            out[9], out[10] = 1.0, picture.similarity[customer.enrolled]
         if customer.recognised == OTHER:
             u_stranger = uniforms(seed, split, customer.id, customer.visit, CHANNEL)[3]
-            customer.typical = min(int(u_stranger * len(world.typical)), len(world.typical) - 1)
+            strangers = len(world.typical) - 1
+            customer.typical = min(int(u_stranger * strangers), strangers - 1)

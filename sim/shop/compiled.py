@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
@@ -110,15 +111,13 @@ def _borrow(_context: Any, array: Any) -> Any:
 borrow: Any = _borrow
 
 
-def stack_floats(size: int) -> Any:
-    """A function for compiled code that gives room for `size` float64 on the stack of its caller, uninitialised."""
-
+def _stack(of: Any, size: int) -> Any:
     @intrinsic
     def allocate(_context: Any) -> Any:
-        kind = numba.types.Array(numba.float64, 1, "C")
+        kind = numba.types.Array(of, 1, "C")
 
         def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-            memory = cgutils.alloca_once(builder, context.get_value_type(numba.float64), size)
+            memory = cgutils.alloca_once(builder, context.get_value_type(of), size)
             array, number = make_array(kind)(context, builder), context.get_constant(numba.intp, 8)
             shape = [context.get_constant(numba.intp, size)]
             populate_array(array, data=memory, shape=shape, strides=[number], itemsize=number, meminfo=None)
@@ -127,6 +126,102 @@ def stack_floats(size: int) -> Any:
         return kind(), generate
 
     return allocate
+
+
+def stack_floats(size: int) -> Any:
+    """A function for compiled code that gives room for `size` float64 on the stack of its caller, uninitialised."""
+    return _stack(numba.float64, size)
+
+
+def stack_integers(size: int) -> Any:
+    """As `stack_floats`, of int64."""
+    return _stack(numba.int64, size)
+
+
+@intrinsic
+def _widen(_context: Any) -> Any:
+    """Loops of the function in which this stands take the widest registers there are.
+
+    LLVM prefers half of them on some processors, of which early ones slowed down under the widest.  Bits do not depend on it.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # past llvmlite's list of plain names
+        return context.get_dummy_value()
+
+    return numba.void(), generate
+
+
+widen: Any = _widen
+
+
+@intrinsic
+def _copy(_context: Any, target: Any, start: Any, source: Any) -> Any:
+    """Copy all of `source` (n,) into `target` from place `start` on; both without gaps, of one type, and room enough."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, of = (make_array(signature.args[a])(context, builder, value=arguments[a]) for a in (0, 2))
+        size = context.get_abi_sizeof(context.get_data_type(target.dtype))
+        cgutils.raw_memcpy(builder, builder.gep(to.data, [arguments[1]]), of.data, of.nitems, size)
+        return context.get_dummy_value()
+
+    assert target.dtype == source.dtype and target.layout == source.layout == "C" and target.ndim == source.ndim == 1
+    return numba.void(target, numba.int64, source), generate
+
+
+copy: Any = _copy
+
+
+@intrinsic
+def _clear(_context: Any, target: Any) -> Any:
+    """Set every number of `target`, an array without gaps, to zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = make_array(signature.args[0])(context, builder, value=arguments[0])
+        size = context.get_constant(numba.intp, context.get_abi_sizeof(context.get_data_type(target.dtype)))
+        cgutils.memset(builder, array.data, builder.mul(array.nitems, size), 0)
+        return context.get_dummy_value()
+
+    assert target.layout == "C"
+    return numba.void(target), generate
+
+
+clear: Any = _clear
+
+
+@intrinsic
+def _prefetch(_context: Any, record: Any) -> Any:
+    """Begin to bring a record, or a row of numbers, into the processor's nearer caches: it will be wanted soon."""
+    row = isinstance(record, numba.types.Array)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, word = ir.IntType(8), ir.IntType(32)
+        fetch = builder.module.declare_intrinsic(
+            "llvm.prefetch", [byte.as_pointer()], ir.FunctionType(ir.VoidType(), [byte.as_pointer(), word, word, word])
+        )
+
+        def touch(data: Any, offset: Any) -> None:
+            builder.call(fetch, [builder.gep(data, [offset]), word(0), word(2), word(1)])
+
+        if row:
+            array = make_array(record)(context, builder, value=arguments[0])
+            data = builder.bitcast(array.data, byte.as_pointer())
+            size = context.get_constant(numba.intp, context.get_abi_sizeof(context.get_data_type(record.dtype)))
+            with cgutils.for_range_slice(
+                builder, cgutils.intp_t(0), builder.mul(array.nitems, size), cgutils.intp_t(_LINE), cgutils.intp_t
+            ) as (offset, _):
+                touch(data, offset)
+        else:
+            data = builder.bitcast(arguments[0], byte.as_pointer())
+            for offset in range(0, record.size, _LINE):
+                touch(data, ir.IntType(64)(offset))
+        return context.get_dummy_value()
+
+    return numba.void(record), generate
+
+
+prefetch: Any = _prefetch
+_LINE = 64  # bytes of the cache that are fetched together
 
 
 _announced = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.shop.affect import bias_of, feel_biased, wander
 from sim.shop.availability import allowed_actions
 from sim.shop.bench import (
@@ -41,17 +43,19 @@ from sim.shop.bench import (
     Z_AROUSAL,
     Z_VALENCE,
     new_bench,
+    new_counters,
 )
 from sim.shop.budget import earn, spend
 from sim.shop.camera import draw_expression, perceive, take_picture
 from sim.shop.choice import click_logit, purchase_logit
-from sim.shop.compiled import aside, borrow, compiled, inlined, woven
+from sim.shop.compiled import aside, borrow, compiled, copy, inlined, prefetch, widen, woven
 from sim.shop.delay import purchase_delay
 from sim.shop.fading import fade
 from sim.shop.fatigue import opt_out_logit, rest, tire
+from sim.shop.handle import Handle, lives_at, world_at
 from sim.shop.logistic import sigmoid
 from sim.shop.long_term import consume
-from sim.shop.luck import draw_luck
+from sim.shop.luck import count, draw_camera_luck, draw_response_luck, draw_return_luck
 from sim.shop.observation import observe_own_record, observe_picture, observe_record
 from sim.shop.organic import next_session
 from sim.shop.population import draw_traits
@@ -65,14 +69,13 @@ from sim.shop.slate import impression_of, is_slated, show_slate
 from sim.shop.taste import drift_taste, drifts
 from sim.shop.till import age_record, book, greet, open_record
 from sim.shop.twin import move, show_state
-from sim.shop.types import SELF, borrow_lives, borrow_world
+from sim.shop.types import SELF
 from sim.shop.variants import has_affect, is_variant, keeps_till, open_variant
 
 
 @woven
-def arrive(world, lives, i, seed, split, expression, u_mask, u_image, u_hour):
-    """A visit begins: a picture is taken and perceived."""
-    take_picture(world, lives, i, expression, u_mask, u_image, u_hour)
+def recognise(world, lives, i, seed, split):
+    """A visit begins: the picture that was taken is perceived, and the till greets whom it shows."""
     perceive(world, lives, i, seed, split)
     customer = lives.customers[i]
     _, _, _, _, _, _, left = fade(world, customer.day - customer.last_seen)
@@ -93,9 +96,10 @@ def observe(world, lives, i, seed):
 
 
 @aside
-def begin(world, lives, i, seed, split, identifier):
+def begin(handle, i, seed, split, identifier):
     """A new customer steps up in row `i`."""
-    world, lives = borrow_world(world), borrow_lives(lives)
+    widen()
+    world, lives = world_at(handle), lives_at(handle)
     lives.customers[i].id = identifier
     draw_traits(world, lives, i, seed, split)
     open_record(lives, i, len(world.catalog))
@@ -103,7 +107,8 @@ def begin(world, lives, i, seed, split, identifier):
         open_variant(world, lives, i, seed, split)
     u_expression, u_mask, u_image, u_hour = uniforms(seed, split, identifier, 0, CAMERA)
     expression = draw_expression(world.params[0], lives.customers[i].valence, lives.customers[i].arousal, u_expression)
-    arrive(world, lives, i, seed, split, expression, u_mask, u_image, u_hour)
+    take_picture(world, lives, i, expression, u_mask, u_image, u_hour)
+    recognise(world, lives, i, seed, split)
     observe(world, lives, i, seed)
 
 
@@ -164,7 +169,7 @@ def respond(world, lives, i, seed, split, bench, b):
     """Click, purchase, opt-out; what they are worth, feel like and leave in the till's record."""
     p, customer, action = world.params[0], lives.customers[i], int(bench[ACTION + b])
     logged = is_logged(lives)
-    event, item, pushed = lives.events[i if logged else 0], world.catalog[max(action - 1, 0)], action > 0
+    event, item, pushed = lives.events[i if logged else np.uintp(0)], world.catalog[max(action - 1, 0)], action > 0
     clicked, opted_out = bench[CLICK + b] < bench[P_CLICK + b], bench[LEAVE + b] < bench[P_LEAVE + b]
     bought = clicked and bench[BUY + b] < bench[P_BUY + b]
     surprise, price, returned, delay, wait = 0.0, item.price if bought else 0.0, False, 0.0, 0.0
@@ -196,11 +201,11 @@ def respond(world, lives, i, seed, split, bench, b):
         book(world, lives, i, action, clicked, bought and delay == 0.0, price)
     if delay > 0.0:
         received += (
-            await_money(p, lives, i, customer.day + delay, action - 1, event.margin, price, known) - event.margin
+            await_money(world, lives, i, customer.day + delay, action - 1, event.margin, price, known) - event.margin
         )
     if returned:
         due = customer.day + delay + wait
-        received += await_money(p, lives, i, due, action - 1, -event.refund, -price, known) + event.refund
+        received += await_money(world, lives, i, due, action - 1, -event.refund, -price, known) + event.refund
 
     if drifts(p):
         drift_taste(world, lives, i, seed, split, action, clicked)
@@ -222,11 +227,11 @@ def wait_for_return(number, bench):
 def pass_time(world, lives, i, seed, split, bench, b):
     """The time until the next opportunity: affect wanders, fatigue rests, money falls due, and the episode may end."""
     p, customer, logged = world.params[0], lives.customers[i], is_logged(lives)
-    event, action = lives.events[i if logged else 0], int(bench[ACTION + b])
+    event, action = lives.events[i if logged else np.uintp(0)], int(bench[ACTION + b])
     if p.organic > 0.0:
         gap = next_session(world, lives, i, seed, split, bench[CLICKED + b] > 0.0)
     else:
-        gap = 0 if stays(p, customer, bench[STAY + b]) else int(bench[DAYS + b])
+        gap = int(bench[DAYS + b]) * (not stays(p, customer, bench[STAY + b]))
     inertia, noise, mood, fatigue, _, memory, _ = fade(world, gap)
     if p.twin > 0.0:
         move(p, customer, world.catalog[max(action - 1, 0)].care, action > 0, bench[FIRST + b], bench[SECOND + b])
@@ -240,20 +245,19 @@ def pass_time(world, lives, i, seed, split, bench, b):
     terminated = bench[OPTED_OUT + b] > 0.0 or lapsed
     truncated = not terminated and (customer.day >= p.horizon_days or customer.opportunity >= p.horizon_opportunities)
     if customer.awaited > 0:
-        received += settle_due(p, lives, i, terminated or truncated)
+        received += settle_due(world, lives, i, terminated or truncated)
     lives.reward[i], lives.terminated[i], lives.truncated[i] = received, terminated, truncated
     if logged:
         event.gap, event.lapsed, event.received = gap, lapsed, received
         event.pending = bench[DELAY + b] > gap and not (terminated or truncated)
         event.terminated, event.truncated = terminated, truncated
-    if gap > 0:
-        earn(customer, gap)
-        age_record(lives, i, len(world.catalog), memory)
-        customer.visit += 1
-        customer.visit_opportunity = customer.visit_pushes = 0
-    else:
-        customer.visit_opportunity += 1
-    bench[VISITS + b], bench[VALENCE + b], bench[AROUSAL + b] = gap > 0, customer.valence, customer.arousal
+    leaves = gap > 0  # no branch: the processor could not guess it, and no days change nothing
+    earn(customer, gap)
+    age_record(lives, i, len(world.catalog), memory)
+    customer.visit += leaves
+    customer.visit_opportunity = (customer.visit_opportunity + 1) * (not leaves)
+    customer.visit_pushes *= not leaves
+    bench[VISITS + b], bench[VALENCE + b], bench[AROUSAL + b] = leaves, customer.valence, customer.arousal
 
 
 @woven
@@ -264,94 +268,130 @@ def express(p, number, bench):
 
 
 @aside
-def play_decisions(world, lives, start, stop, actions, bench):
+def play_decisions(handle, start, stop, actions, bench):
     """The first act for the customers in rows start, ..., stop - 1; one who is done sits out, here and below."""
-    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
+    world, lives, bench = world_at(handle), lives_at(handle), borrow(bench)
     for i in range(start, stop):
+        ahead = min(i + np.uintp(BLOCK), np.uintp(len(actions) - 1))  # of the next block
+        prefetch(lives.customers[ahead])
+        prefetch(lives.labels[ahead, max(actions[ahead] - 1, 0)])
         if not lives.customers[i].done:
             decide(world, lives, i, actions[i], bench, i - start)
 
 
 @aside
-def play_responses(world, lives, start, stop, seed, split, bench):
+def play_responses(handle, start, stop, seed, split, bench):
     """The second act."""
-    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
+    world, lives, bench = world_at(handle), lives_at(handle), borrow(bench)
     for i in range(start, stop):
+        prefetch(lives.record[min(i + np.uintp(BLOCK), np.uintp(len(lives.record) - 1))])  # of the next block
         if not lives.customers[i].done:
             respond(world, lives, i, seed, split, bench, i - start)
 
 
 @aside
-def play_time(world, lives, start, stop, seed, split, bench):
+def play_time(handle, start, stop, seed, split, bench):
     """The third act."""
-    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
+    world, lives, bench = world_at(handle), lives_at(handle), borrow(bench)
     for i in range(start, stop):
+        prefetch(lives.observation[i])  # of this block's last act
         if not lives.customers[i].done:
             pass_time(world, lives, i, seed, split, bench, i - start)
 
 
 @aside
-def play_arrivals(world, lives, start, stop, seed, split, bench):
+def play_arrivals(handle, start, stop, seed, split, bench):
     """The last act."""
-    world, lives, bench = borrow_world(world), borrow_lives(lives), borrow(bench)
+    world, lives, bench, visitors = world_at(handle), lives_at(handle), borrow(bench), new_counters()
+    number = np.uintp(0)
+    for i in range(start, stop):  # who visits: found without a branch, which the processor could not guess
+        visitors[number] = i
+        number += np.uintp((lives.customers[i].done == 0) & (bench[VISITS + (i - start)] > 0.0))
+    for v in range(number):
+        row = np.uintp(visitors[v])
+        b = row - start
+        take_picture(world, lives, row, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
+        prefetch(world.pictures[lives.customers[row].image])
+    for v in range(number):
+        recognise(world, lives, np.uintp(visitors[v]), seed, split)
     for i in range(start, stop):
         if not lives.customers[i].done:
-            b = i - start
-            if bench[VISITS + b] > 0.0:
-                arrive(world, lives, i, seed, split, int(bench[FACE + b]), bench[MASK + b], bench[IMAGE + b], bench[HOUR + b])
             observe(world, lives, i, seed)
 
 
 @woven
-def step(world, lives, start, stop, seed, split, actions, bench):
+def step(handle, start, stop, seed, split, actions, bench, counters):
     """One opportunity of the customers in rows start, ..., stop - 1, at most a block of them; actions (N,).
 
-    Four acts, each played for the whole block before the next (`sim.shop.bench` says why).
+    Four acts, each played for the whole block before the next (`sim.shop.bench` says why).  What chance brings to an act is
+    drawn after the one before it, which gives that one's results the time to reach memory.
     """
-    p, number = world.params[0], stop - start
-    draw_luck(lives, start, stop, seed, split, bench)
-    play_decisions(world, lives, start, stop, actions, bench)
+    p, number = world_at(handle).params[0], stop - start
+    count(lives_at(handle), start, stop, counters)
+    draw_response_luck(number, seed, split, counters, bench)
+    play_decisions(handle, start, stop, actions, bench)
+    draw_return_luck(number, seed, split, counters, bench)
     weigh(p, number, bench)
-    play_responses(world, lives, start, stop, seed, split, bench)
+    play_responses(handle, start, stop, seed, split, bench)
+    draw_camera_luck(number, seed, split, counters, bench)
     wait_for_return(number, bench)
-    play_time(world, lives, start, stop, seed, split, bench)
+    play_time(handle, start, stop, seed, split, bench)
     express(p, number, bench)
-    play_arrivals(world, lives, start, stop, seed, split, bench)
+    play_arrivals(handle, start, stop, seed, split, bench)
 
 
 @compiled
+def begin_at(handle, seed, split, identifiers):
+    """`begin_many` behind a handle."""
+    for i in range(np.uintp(len(identifiers))):
+        begin(handle, i, seed, split, identifiers[i])
+
+
 def begin_many(world, lives, seed, split, identifiers):
     """Start customer `identifiers[i]` in row i; identifiers (N,) int64."""
-    world, lives = borrow_world(world), borrow_lives(lives)
-    for i in range(len(identifiers)):
-        begin(world, lives, i, seed, split, identifiers[i])
+    handle = Handle(world, lives)
+    begin_at(handle.address, seed, split, identifiers)
 
 
 @compiled
+def advance_at(handle, seed, split, actions, stride):
+    """`advance` behind a handle."""
+    widen()
+    lives, bench, counters = lives_at(handle), new_bench(), new_counters()
+    number, block = np.uintp(len(actions)), np.uintp(BLOCK)
+    for start in range(np.uintp(0), number, block):
+        stop = min(start + block, number)
+        step(handle, start, stop, seed, split, actions, bench, counters)
+        for i in range(start, stop):
+            if lives.customers[i].done:
+                lives.reward[i] = 0.0
+            elif lives.terminated[i] or lives.truncated[i]:
+                if stride > 0:
+                    copy(lives.final_observation[i], 0, lives.observation[i])
+                    begin(handle, i, seed, split, lives.customers[i].id + stride)
+                else:
+                    lives.customers[i].done = 1
+
+
 def advance(world, lives, seed, split, actions, stride):
     """One opportunity for every live row; actions (N,) int64.
 
     With `stride` > 0 a row whose episode ended starts its next customer at once (id + stride), and its last observation is
     kept in `final_observation`.  With 0 it is marked done and stays as it is; later calls pass it over with reward 0.
     """
-    world, lives, bench = borrow_world(world), borrow_lives(lives), new_bench()
-    for start in range(0, len(actions), BLOCK):
-        stop = min(start + BLOCK, len(actions))
-        step(world, lives, start, stop, seed, split, actions, bench)
-        for i in range(start, stop):
-            if lives.customers[i].done:
-                lives.reward[i] = 0.0
-            elif lives.terminated[i] or lives.truncated[i]:
-                if stride > 0:
-                    lives.final_observation[i, :] = lives.observation[i, :]
-                    begin(world, lives, i, seed, split, lives.customers[i].id + stride)
-                else:
-                    lives.customers[i].done = 1
+    handle = Handle(world, lives)
+    advance_at(handle.address, seed, split, actions, stride)
 
 
 @compiled
+def observe_again_at(handle, seed):
+    """`observe_again` behind a handle."""
+    world, lives = world_at(handle), lives_at(handle)
+    for i in range(np.uintp(len(lives.customers))):
+        observe(world, lives, i, seed)
+
+
 def observe_again(world, lives, seed):
     """Write every row's observation and mask anew from its state; the picture of the visit stays."""
-    world, lives = borrow_world(world), borrow_lives(lives)
-    for i in range(len(lives.customers)):
-        observe(world, lives, i, seed)
+    handle = Handle(world, lives)
+    observe_again_at(handle.address, seed)

@@ -1,8 +1,8 @@
-"""Exponential, logarithm, sine and cosine, from additions, multiplications and divisions alone.
+"""Exponential, logarithm, sine and cosine, from additions, multiplications, divisions and fused multiply-adds alone.
 
-The C library chooses its own code for them by processor, and its bits with it.  These give the same bits on every machine,
-are written into the equations that use them instead of being called, and are worked on for several customers at once where
-a loop allows it.
+The C library chooses its own code for them by processor, and its bits with it.  These give the same bits on every machine
+(a fused multiply-add, a b + c rounded once, is exact by IEEE 754 wherever it is computed), are written into the equations that
+use them instead of being called, and are worked on for several customers at once where a loop allows it.
 
     exp x = 2^n (1 + 2 y / (Q(y^2) - y)),   y = r P(r^2),   r = x - n ln 2           Moshier, Cephes, `exp.c`
     log x = e ln 2 + f - (f^2/2 - s (f^2/2 + R(s^2))),   x = 2^e (1 + f),   s = f/(2 + f)         fdlibm, `e_log.c`
@@ -46,20 +46,32 @@ def _double(_context: Any, bits: Any) -> Any:
     )
 
 
+@intrinsic
+def _fma(_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once."""
+    return numba.float64(numba.float64, numba.float64, numba.float64), lambda context, builder, signature, arguments: builder.fma(
+        *arguments
+    )
+
+
+fma: Any = _fma
+
+
 @inlined
 def exp(x):
     x = float(x)
     much, little = x > 709.0, x < -708.0
     x = 709.0 if much else -708.0 if little else x
-    shifted = x * _LOG2_E + _ROUND
+    shifted = fma(x, _LOG2_E, _ROUND)
     n = shifted - _ROUND
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
     rr = r * r
-    y = r * ((1.26177193074810590878e-4 * rr + 3.02994407707441961300e-2) * rr + 9.99999999999999999910e-1)
-    q = (
-        (3.00198505138664455042e-6 * rr + 2.52448340349684104192e-3) * rr + 2.27265548208155028766e-1
-    ) * rr + 2.00000000000000000009e0
-    power = (1.0 + 2.0 * (y / (q - y))) * _double((_bits(shifted) + _BIAS) << _MANTISSA)
+    y = r * fma(fma(1.26177193074810590878e-4, rr, 3.02994407707441961300e-2), rr, 9.99999999999999999910e-1)
+    q = fma(
+        fma(fma(3.00198505138664455042e-6, rr, 2.52448340349684104192e-3), rr, 2.27265548208155028766e-1),
+        rr, 2.00000000000000000009e0,
+    )  # fmt: skip
+    power = fma(2.0, y / (q - y), 1.0) * _double((_bits(shifted) + _BIAS) << _MANTISSA)
     return math.inf if much else 0.0 if little else power
 
 
@@ -71,13 +83,11 @@ def log(x):
     s = f / (2.0 + f)
     z = s * s
     w = z * z
-    odd = w * (3.999999999940941908e-01 + w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01))
-    even = z * (
-        6.666666666666735130e-01
-        + w * (2.857142874366239149e-01 + w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01))
-    )
+    odd = w * fma(w, fma(w, 1.531383769920937332e-01, 2.222219843214978396e-01), 3.999999999940941908e-01)
+    even = fma(w, fma(w, 1.479819860511658591e-01, 1.818357216161805012e-01), 2.857142874366239149e-01)
+    even = z * fma(w, even, 6.666666666666735130e-01)
     half, n = 0.5 * f * f, float(e)
-    return n * _LN2_HIGH_LOG - ((half - (s * (half + (odd + even)) + n * _LN2_LOW_LOG)) - f)
+    return fma(n, _LN2_HIGH_LOG, -((half - fma(s, half + (odd + even), n * _LN2_LOW_LOG)) - f))
 
 
 @inlined
@@ -90,22 +100,17 @@ def log1p(x):
 @inlined
 def sine_cosine(turns):
     """(sin, cos) of an angle given in full turns, |turns| below 2^50."""
-    shifted = 4.0 * turns + _ROUND
-    r = (turns - 0.25 * (shifted - _ROUND)) * 6.283185307179586
+    shifted = fma(4.0, turns, _ROUND)
+    r = fma(-0.25, shifted - _ROUND, turns) * 6.283185307179586
     quarter = _bits(shifted)
     z = r * r
     w = z * z
-    sine = r + z * r * (
-        -1.66666666666666324348e-01
-        + z
-        * (
-            8.33333333332248946124e-03
-            + z * (-1.98412698298579493134e-04 + z * 2.75573137070700676789e-06)
-            + z * w * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)
-        )
-    )
-    low = z * (4.16666666666666019037e-02 + z * (-1.38888888888741095749e-03 + z * 2.48015872894767294178e-05))
-    high = w * w * (-2.75573143513906633035e-07 + z * (2.08757232129817482790e-09 + z * -1.13596475577881948265e-11))
+    odd = fma(z * w, fma(z, 1.58969099521155010221e-10, -2.50507602534068634195e-08), 8.33333333332248946124e-03)
+    odd = fma(z, fma(z, 2.75573137070700676789e-06, -1.98412698298579493134e-04), odd)
+    sine = fma(z * r, fma(z, odd, -1.66666666666666324348e-01), r)
+    low = z * fma(z, fma(z, 2.48015872894767294178e-05, -1.38888888888741095749e-03), 4.16666666666666019037e-02)
+    high = fma(z, fma(z, -1.13596475577881948265e-11, 2.08757232129817482790e-09), -2.75573143513906633035e-07)
+    high = w * w * high
     cosine = 1.0 - (0.5 * z - z * (low + high))
     a, b = (cosine, sine) if quarter & 1 else (sine, cosine)
     return (-a if quarter & 2 else a), (-b if (quarter + 1) & 2 else b)

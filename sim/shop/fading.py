@@ -1,7 +1,8 @@
 """What days leave of everything that fades: one table for the gaps that occur, since days are whole numbers.
 
 Each column is the exponential of its own module (`sim.shop.affect`, `fatigue`, `satiation`, `till`), taken once per shop and
-day instead of once per customer and visit.  Days beyond the table are computed, with the same bits.
+day instead of once per customer and visit.  Days beyond the table are computed, with the same bits.  The logarithm by which
+the till counts (`sim.shop.till.counted`) is of whole numbers too, and stands beside them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sim.shop.affect import affect_noise, inertia, mood_left
 from sim.shop.compiled import aside, compiled, woven
 from sim.shop.fatigue import fatigue_left
 from sim.shop.satiation import satiation_left
-from sim.shop.till import memory_left, visit_left
+from sim.shop.till import count_feature, memory_left, visit_left
 from sim.shop.types import FADING
 
 DAYS = 128  # beyond the longest gap and life of the default shop
@@ -45,6 +46,7 @@ def fill(params, table):
         left.affect, left.affect_noise, left.mood, left.fatigue, left.satiation, left.memory, left.visit = compute(
             params[0], days
         )
+        left.log_count = count_feature(days)
 
 
 def fading_table(params: np.ndarray) -> np.ndarray:

@@ -12,11 +12,12 @@ import numpy as np
 
 from sim.shop import compiled, dynamics
 from sim.shop.camera import FEATURES
+from sim.shop.handle import Handle
 from sim.shop.observation import observation_size
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import MAX_SEED, SPLITS
 from sim.shop.till import record_size
-from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, PENDING, SELF, Lives
+from sim.shop.types import CAPACITY, CUSTOMER, EVENT, LABEL, LINE, PENDING, SELF, Lives
 
 if TYPE_CHECKING:
     from sim.shop.world import Shop
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
 ROWS_A_THREAD = 1024  # fewer rows do not pay for waking a thread
 
 
+def _zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """As `np.zeros`, beginning with a cache line."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % LINE
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def allocate(number: int, labels: int, dimensions: int, slate_size: int = 1) -> Lives:
     """Zeroed state of `number` customers."""
     size = observation_size(labels)
     return Lives(
-        customers=np.zeros(number, CUSTOMER),
-        labels=np.zeros((number, labels), LABEL),
+        customers=_zeros(number, CUSTOMER),
+        labels=_zeros((number, labels), LABEL),
         taste=np.zeros((number, dimensions)),
         record=np.zeros((number, record_size(labels)), np.float32),
         picture=np.zeros((number, FEATURES), np.float32),
@@ -104,9 +113,9 @@ class LiveCustomers:
         self.world = shop.world(split)
         self._shape = (number, shop.slate_size) if shop.slate_size > 1 else (number,)  # of actions
         self.state = allocate(number, shop.labels, shop.catalog.features.shape[1], shop.slate_size)
-        self._parts = _shares(self.state, threads or _worthwhile_threads(number))
-        if not keep_events:
-            self._parts = [(rows, part._replace(events=np.zeros(1, EVENT))) for rows, part in self._parts]
+        self._parts = []
+        for rows, part in _shares(self.state, threads or _worthwhile_threads(number)):
+            self._parts.append((rows, Handle(self.world, part if keep_events else part._replace(events=np.zeros(1, EVENT)))))
         self.memory: np.ndarray | None = None  # what a policy with a memory keeps of each row (N, M); the shop never reads it
         compiled.announce()
         self.reset(first)
@@ -114,7 +123,8 @@ class LiveCustomers:
     def reset(self, first: int = 0) -> np.ndarray:
         """Start customers first, first + 1, ... afresh; returns the observation (N, O)."""
         identifiers = np.arange(first, first + self.number, dtype=np.int64)
-        dynamics.begin_many(self.world, self.state, self.seed, self.split, identifiers)
+        for rows, handle in self._parts:
+            dynamics.begin_at(handle.address, self.seed, self.split, identifiers[rows])
         self.memory = None
         return self.state.observation
 
@@ -158,16 +168,15 @@ class LiveCustomers:
         if observation is not None and final_observation is not None:
             new = {"observation": observation, "final_observation": final_observation}
             self.state = self.state._replace(**new)
-            self._parts = [
-                (rows, part._replace(**{name: array[rows] for name, array in new.items()})) for rows, part in self._parts
-            ]
+            for rows, handle in self._parts:
+                handle.replace(**{name: array[rows] for name, array in new.items()})
         if len(self._parts) == 1:
-            dynamics.advance(self.world, self._parts[0][1], self.seed, self.split, actions, self.stride)
+            dynamics.advance_at(self._parts[0][1].address, self.seed, self.split, actions, self.stride)
         else:  # rows do not know each other, so the bits do not depend on how many threads share them
 
-            def advance(part: tuple[slice, Lives]) -> None:
-                rows, state = part
-                dynamics.advance(self.world, state, self.seed, self.split, actions[rows], self.stride)
+            def advance(part: tuple[slice, Handle]) -> None:
+                rows, handle = part
+                dynamics.advance_at(handle.address, self.seed, self.split, actions[rows], self.stride)
 
             others = [_threads().submit(advance, part) for part in self._parts[1:]]
             advance(self._parts[0])

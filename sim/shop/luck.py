@@ -15,9 +15,12 @@ from sim.shop.bench import (
     IMAGE,
     LEAVE,
     MASK,
+    NEXT_VISIT,
+    OPPORTUNITY,
     PATIENCE,
     SECOND,
     STAY,
+    WHO,
     Z_AROUSAL,
     Z_VALENCE,
 )
@@ -27,22 +30,40 @@ from sim.shop.random_streams import CAMERA, RESPONSE, RETURN, normals, woven_uni
 
 
 @woven
-def draw_luck(lives, start, stop, seed, split, bench):
-    """Put the luck of customers start, ..., stop - 1, at most a block of them, on the bench."""
-    for b in range(stop - start):
-        customer = lives.customers[start + b]
+def count(lives, start, stop, counters):
+    """Put who the customers start, ..., stop - 1 are, and where in their lives, side by side: what their luck depends on."""
+    for i in range(start, stop):
+        customer, b = lives.customers[i], i - start
+        counters[WHO + b], counters[OPPORTUNITY + b] = customer.id, customer.opportunity
+        counters[NEXT_VISIT + b] = customer.visit + 1
+
+
+@woven
+def draw_response_luck(number, seed, split, counters, bench):
+    """Click, purchase and opt-out of `number` customers."""
+    for b in range(number):
         bench[CLICK + b], bench[BUY + b], bench[LEAVE + b], _ = woven_uniforms(
-            seed, split, customer.id, customer.opportunity, RESPONSE
+            seed, split, counters[WHO + b], counters[OPPORTUNITY + b], RESPONSE
         )
-    for b in range(stop - start):
-        customer = lives.customers[start + b]
-        u_stay, u_gap, u_first, u_second = woven_uniforms(seed, split, customer.id, customer.opportunity, RETURN)
-        bench[STAY + b], bench[PATIENCE + b] = u_stay, -log(u_gap)
-        bench[FIRST + b], bench[SECOND + b] = u_first, u_second
-    for b in range(stop - start):
+
+
+@woven
+def draw_return_luck(number, seed, split, counters, bench):
+    """When they come back, and how affect wanders meanwhile."""
+    for b in range(number):
+        bench[STAY + b], bench[PATIENCE + b], bench[FIRST + b], bench[SECOND + b] = woven_uniforms(
+            seed, split, counters[WHO + b], counters[OPPORTUNITY + b], RETURN
+        )
+    for b in range(number):
+        bench[PATIENCE + b] = -log(bench[PATIENCE + b])
+    for b in range(number):
         bench[Z_VALENCE + b], bench[Z_AROUSAL + b] = normals(bench[FIRST + b], bench[SECOND + b])
-    for b in range(stop - start):
-        customer = lives.customers[start + b]
+
+
+@woven
+def draw_camera_luck(number, seed, split, counters, bench):
+    """The picture of a next visit."""
+    for b in range(number):
         bench[EXPRESSION + b], bench[MASK + b], bench[IMAGE + b], bench[HOUR + b] = woven_uniforms(
-            seed, split, customer.id, customer.visit + 1, CAMERA
+            seed, split, counters[WHO + b], counters[NEXT_VISIT + b], CAMERA
         )

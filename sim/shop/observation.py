@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from sim.shop import camera, till
-from sim.shop.compiled import woven
+from sim.shop.compiled import copy, woven
 from sim.shop.parameters import ShopError
-from sim.shop.types import OTHER, UNKNOWN
+from sim.shop.types import OTHER, SELF
 
 _START = camera.FEATURES
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 BOUND = 20.0  # features are logarithms, rates and clipped logits, all of order one; none can reach this
 
@@ -70,22 +69,18 @@ def check_observation(observation: np.ndarray, layout: dict[str, tuple[int, int]
 @woven
 def observe_picture(lives, i):
     """Write the camera's features of this visit's picture, in place."""
-    for f in range(_START):
-        lives.observation[i, f] = lives.picture[i, f]
+    copy(lives.observation[i], 0, lives.picture[i])
 
 
 @woven
 def observe_record(world, lives, i):
     """Write the record of whom the camera took the customer for, behind the camera's own features, in place."""
     customer = lives.customers[i]
-    record = world.typical[customer.typical] if customer.recognised == OTHER else lives.record[i]
-    known = _ZERO if customer.recognised == UNKNOWN else _ONE
-    for r in range(len(record)):  # one branch-free loop, so that it is vectorised
-        lives.observation[i, _START + r] = known * record[r]
+    stranger = customer.typical if customer.recognised == OTHER else len(world.typical) - 1  # the last one is empty
+    copy(lives.observation[i], _START, lives.record[i] if customer.recognised == SELF else world.typical[stranger])
 
 
 @woven
 def observe_own_record(lives, i):
     """Write the record that a variant keeps by itself behind the camera's features, whoever the camera recognised, in place."""
-    for r in range(lives.record.shape[1]):
-        lives.observation[i, _START + r] = lives.record[i, r]
+    copy(lives.observation[i], _START, lives.record[i])

@@ -288,6 +288,8 @@ def read(kind: type, given: Mapping[str, Any], where: str) -> Any:
     return kind(**out)
 
 
+GROUPS = (*MECHANISMS.values(), PopulationParams, CameraParams)  # in the order in which they are packed
+
 VARIANTS = ("twin", "long_term", "organic")  # switches of the swapped customer models
 
 
@@ -335,16 +337,23 @@ def slate_size(env: Mapping[str, Any], labels: int) -> int:
     return size
 
 
-def pack(groups: list[Any]) -> np.ndarray:
-    """One structured record, shape (1,), of all fields of the given dataclasses; names must be unique."""
+def packed_type() -> np.dtype:
+    """Of the record of all parameters; names must be unique."""
     import numpy as np
 
-    items = [(f.name, getattr(group, f.name)) for group in groups for f in dataclasses.fields(group)]
-    names = [name for name, _ in items]
+    names = [f.name for group in GROUPS for f in dataclasses.fields(group)]
     assert len(set(names)) == len(names), "parameter names must be unique across mechanisms"
-    record = np.zeros(1, dtype=[(name, np.float64) for name in names])
-    for name, number in items:
-        record[name] = float(number)
+    return np.dtype([(name, np.float64) for name in names])
+
+
+def pack(groups: list[Any]) -> np.ndarray:
+    """One structured record, shape (1,), of all fields of these dataclasses, as `read_all` gives them."""
+    import numpy as np
+
+    record = np.zeros(1, packed_type())
+    for group in groups:
+        for f in dataclasses.fields(group):
+            record[f.name] = float(getattr(group, f.name))
     return record
 
 

@@ -71,17 +71,6 @@ def normals(u, v):
     return radius * cosine, radius * sine
 
 
-@inlined
-def fill_normals(seed, split, customer, moment, stream, out, number):
-    """Standard normals out[0], ..., out[number - 1], two from each moment from `moment` on, in place."""
-    for h in range(number // 2):
-        u, v, _, _ = woven_uniforms(seed, split, customer, moment + h, stream)
-        out[2 * h], out[2 * h + 1] = normals(u, v)
-    if number % 2 == 1:
-        u, v, _, _ = uniforms(seed, split, customer, moment + number // 2, stream)
-        out[number - 1] = normals(u, v)[0]
-
-
 @compiled
 def fill_uniforms(seed, split, customers, moments, stream, out):
     """First uniform of (customer, moment) for each row: customers (N,), moments (N,) -> out (N,)."""

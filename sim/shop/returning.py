@@ -23,7 +23,7 @@ def next_gap(p, customer, u_stay, u_gap):
 @inlined
 def stays(p, customer, u_stay):
     """Does the next opportunity come within this visit."""
-    return customer.visit_opportunity + 1 < p.opportunities_per_visit and u_stay < p.same_visit_probability
+    return (customer.visit_opportunity + 1 < p.opportunities_per_visit) & (u_stay < p.same_visit_probability)
 
 
 @inlined

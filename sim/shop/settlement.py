@@ -21,14 +21,14 @@ _NEVER = 2**30  # a day beyond every horizon
 
 
 @woven
-def carry_out(p, lives, i, slot):
+def carry_out(world, lives, i, slot):
     """One open item happens now: tell the till, give back what was returned; returns the money and frees the slot."""
     customer, item = lives.customers[i], lives.pending[i, slot]
     money, price, label, booked = item.money, item.price, item.label, item.booked
     if price < 0.0:
-        customer.budget = min(customer.budget - p.budget_enforced * price, customer.monthly_budget)
+        customer.budget = min(customer.budget - world.params[0].budget_enforced * price, customer.monthly_budget)
     if booked:
-        book_purchase(lives, i, label, price)
+        book_purchase(world, lives, i, label, price)
     customer.awaited -= 1
     last = lives.pending[i, customer.awaited]
     item.due, item.label, item.booked = last.due, last.label, last.booked
@@ -37,7 +37,7 @@ def carry_out(p, lives, i, slot):
 
 
 @woven
-def await_money(p, lives, i, due, label, money, price, booked):
+def await_money(world, lives, i, due, label, money, price, booked):
     """Open an item (a refund has negative money and price); returns the money of one that had to make room, else 0."""
     customer, early = lives.customers[i], 0.0
     if customer.awaited == CAPACITY:
@@ -45,7 +45,7 @@ def await_money(p, lives, i, due, label, money, price, booked):
         for s in range(1, CAPACITY):
             if lives.pending[i, s].due < lives.pending[i, slot].due:
                 slot = s
-        early = carry_out(p, lives, i, slot)
+        early = carry_out(world, lives, i, slot)
     item = lives.pending[i, customer.awaited]
     item.due, item.label, item.booked = int(min(math.ceil(due), _NEVER)), label, booked
     item.money, item.price = money, price
@@ -54,12 +54,12 @@ def await_money(p, lives, i, due, label, money, price, booked):
 
 
 @woven
-def settle_due(p, lives, i, ended):
+def settle_due(world, lives, i, ended):
     """Everything that has fallen due by the customer's day, or everything where the episode has `ended`; returns the money."""
     customer, money, slot = lives.customers[i], 0.0, 0
     while slot < customer.awaited:
         if ended or lives.pending[i, slot].due <= customer.day:
-            money += carry_out(p, lives, i, slot)
+            money += carry_out(world, lives, i, slot)
         else:
             slot += 1
     return money

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from sim.shop.compiled import inlined, stack_floats, woven
+from sim.shop.compiled import aside, inlined, stack_floats, woven
 from sim.shop.random_streams import TASTE, normals, uniforms
 
 _cosines = stack_floats(8)
@@ -23,13 +23,19 @@ _cosines = stack_floats(8)
 @woven
 def relate(world, lives, i):
     """Relevance of every label to the taste of the customer in row i, in place."""
-    labels, taste, cosines = lives.labels[i], lives.taste[i], _cosines()
+    relate_all(lives.labels[i], lives.taste[i], world.feature_columns)
+
+
+@aside
+def relate_all(labels, taste, feature_columns):
+    """Relevance of all labels (K,) to a taste (D,), in place."""
+    cosines = _cosines()
     for first in range(0, len(labels), 8):  # eight labels at once
         for j in range(8):
             cosines[j] = 0.0
         for d in range(len(taste)):
             for j in range(8):
-                cosines[j] += taste[d] * world.feature_columns[d, first + j]
+                cosines[j] += taste[d] * feature_columns[d, first + j]
         for j in range(min(8, len(labels) - first)):
             labels[first + j].relevance = cosines[j]
 

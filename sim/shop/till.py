@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.shop.compiled import inlined, woven
+from sim.shop.compiled import clear, inlined, woven
 from sim.shop.elementary import exp, log
 
 PER_LABEL = ("log_pushes", "click_lift", "log_purchases", "recency", "affinity", "label_valence")
@@ -34,8 +34,7 @@ def record_size(labels: int) -> int:
 @woven
 def open_record(lives, i, labels):
     """Empty record of a new customer; the segment is known as soon as the customer is recognised."""
-    for r in range(lives.record.shape[1]):
-        lives.record[i, r] = 0.0
+    clear(lives.record[i])
     lives.record[i, 6 * labels + 5] = lives.customers[i].segment
 
 
@@ -51,13 +50,25 @@ def visit_left(days):
     return exp(-days / VISIT_DAYS)
 
 
+@inlined
+def count_feature(number):
+    """log(1 + n), by which the record counts."""
+    return log(1.0 + number)
+
+
+@woven
+def counted(world, number):
+    """`count_feature` of a whole number, from the table of `sim.shop.fading` where it is that short."""
+    return world.fading[int(number)].log_count if number < len(world.fading) else count_feature(number)
+
+
 @woven
 def age_record(lives, i, labels, left):
     """Let days pass over the record, of whose pushes the share `left` is remembered, in place."""
-    factor = np.float32(left)
-    for k in range(3 * labels, 4 * labels):
-        lives.record[i, k] *= factor
-    lives.record[i, 6 * labels] *= factor
+    factor, record = np.float32(left), lives.record[i]
+    for k in range(labels):
+        record[np.uintp(3 * labels + k)] *= factor  # an unsigned place cannot count from the end, so this is vectorised
+    record[6 * labels] *= factor
 
 
 @woven
@@ -68,12 +79,12 @@ def greet(lives, i, labels, left):
 
 
 @woven
-def book_purchase(lives, i, k, price):
+def book_purchase(world, lives, i, k, price):
     """Write a payment for label k into the customer's own record; a negative price takes a returned one out again."""
     customer, label, size = lives.customers[i], lives.labels[i, k], lives.labels.shape[1]
     label.purchases += 1.0 if price > 0.0 else -1.0
     customer.spent_booked += price  # rounding, and a return settled just before its payment, may leave it below zero
-    lives.record[i, 2 * size + k] = log(1.0 + max(label.purchases, np.float32(0.0)))
+    lives.record[i, 2 * size + k] = counted(world, max(label.purchases, np.float32(0.0)))
     lives.record[i, 6 * size + 2] = log(1.0 + max(customer.spent_booked, 0.0)) / 4.0
 
 
@@ -86,11 +97,12 @@ def book_label(world, lives, i, k, clicked):
     lift = (label.clicks + PRIOR_PUSHES * PRIOR_CLICK_RATE) / (label.pushes + PRIOR_PUSHES) - PRIOR_CLICK_RATE
     evidence = lift * min(label.pushes, EVIDENCE_CAP)
     change, label.evidence = np.float32(0.5 * (evidence - label.evidence)), evidence
-    lives.record[i, k] = log(1.0 + label.pushes)
+    lives.record[i, k] = counted(world, label.pushes)
     lives.record[i, size + k] = 4.0 * lift
     lives.record[i, 3 * size + k] = 1.0
+    affinity, similar = lives.record[i], world.label_similarity[k]
     for j in range(size):
-        lives.record[i, 4 * size + j] += change * world.label_similarity[k, j]
+        affinity[np.uintp(4 * size + j)] += change * similar[j]
     lives.record[i, 5 * size + k] += (customer.seen_valence - lives.record[i, 5 * size + k]) / label.pushes
 
 
@@ -101,11 +113,11 @@ def book(world, lives, i, action, clicked, bought, price):
     overall = 6 * size
     if customer.visit_opportunity == 0:
         customer.visits_booked += 1
-        lives.record[i, overall + 1] = log(1.0 + customer.visits_booked) / 3.0
+        lives.record[i, overall + 1] = counted(world, customer.visits_booked) / 3.0
         lives.record[i, overall + 3] += VALENCE_RATE * (customer.seen_valence - lives.record[i, overall + 3])
     customer.last_seen = customer.day
     if action > 0:
         book_label(world, lives, i, action - 1, clicked)
         lives.record[i, overall] += 1.0 / 3.0
         if bought:
-            book_purchase(lives, i, action - 1, price)
+            book_purchase(world, lives, i, action - 1, price)

@@ -5,16 +5,30 @@ A customer's life is one row of each array; nothing else holds state, so copying
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from sim.shop.catalog import CATALOG
 from sim.shop.compiled import borrow, inlined
+from sim.shop.parameters import packed_type
 
 UNKNOWN, SELF, OTHER = 0, 1, 2  # whom the camera takes the customer for
 CAPACITY = 8  # open payments and refunds of one customer
 
-CUSTOMER = np.dtype(
+PARAMETERS = packed_type()
+
+LINE = 64  # bytes that a processor moves together
+
+
+def whole_lines(fields: list[tuple[Any, ...]]) -> np.dtype:
+    """Type of a record with these fields: the widest first, so that none is lost between them, and room up to whole cache lines."""
+    widest_first: Any = sorted(fields, key=lambda field: -np.dtype(field[1]).alignment)
+    room = -np.dtype(widest_first).itemsize % LINE
+    return np.dtype([*widest_first, ("room", np.uint8, room)], align=True)
+
+
+CUSTOMER = whole_lines(
     [
         ("id", np.int64),  # counter of the random streams
         ("person", np.int32),  # whose face the customer wears
@@ -54,7 +68,6 @@ CUSTOMER = np.dtype(
         ("awaited", np.int32),  # open items in `Lives.pending`
         ("done", np.uint8),
     ],
-    align=True,
 )
 
 LABEL = np.dtype(  # one per customer and label; 32 bytes, so that a push touches one cache line
@@ -141,54 +154,63 @@ FADING = np.dtype(  # what a number of days leaves of each quantity that fades; 
         ("satiation", np.float64),
         ("memory", np.float64),  # of pushes, in the till's record
         ("visit", np.float64),  # of the last visit, in the till's record
-        ("room", np.float64),  # one row is one cache line
+        ("log_count", np.float64),  # not of days: the feature of the till's record for so many things counted
     ]
 )
+
+PICTURE = whole_lines(  # what the perception module made of a picture, and its truth
+    [
+        ("emotion", np.float32, 7),  # perceived probabilities
+        ("mask_probability", np.float32),
+        ("valence", np.float64),  # that the perceived emotion stands for
+        ("similarity", np.float32, 2),  # first of a customer who is not enrolled, then of one who is
+        ("recognised", np.int8, 2),  # the same
+        ("has_face", np.uint8),
+        ("true_emotion", np.int8),  # -1 unknown
+        ("true_mask", np.uint8),
+    ]
+)
+
+CELL = np.dtype([("start", np.int32), ("size", np.int32)])  # of a cell's pictures in `World.shown`
+
+SHOWN = np.dtype([("cumulative", np.float64), ("image", np.int64)])  # a picture, its cumulative probability within the cell
 
 
 class World(NamedTuple):
     """What never changes while customers live; read-only for the compiled equations."""
 
-    params: np.ndarray  # (1,) record of all parameters
-    catalog: np.ndarray  # (K,) records
-    label_features: np.ndarray  # (K, D) unit vectors
-    feature_columns: np.ndarray  # (D, K up to a multiple of 8), label_features again, padded with zeros
-    label_similarity: np.ndarray  # (K, K) cosines, float32
-    emotion: np.ndarray  # (I, 7) float32, perceived probabilities
-    mask_probability: np.ndarray  # (I,) float32
-    has_face: np.ndarray  # (I,) uint8
-    true_emotion: np.ndarray  # (I,) int8, -1 unknown
-    true_mask: np.ndarray  # (I,) uint8
-    recognised: np.ndarray  # (2, I) int8: row 0 where the customer is not enrolled, row 1 where enrolled
-    similarity: np.ndarray  # (2, I) float32
-    persons: np.ndarray  # (P',) int32, faces that customers of this split may wear
-    masked_images: np.ndarray  # (P,) uint8, has the person any masked picture
-    cell_start: np.ndarray  # (P, 2, 7) int32 into cell_image: person, masked, emotion
-    cell_size: np.ndarray  # (P, 2, 7) int32
-    cell_image: np.ndarray  # (C,) int32
-    cell_cumulative: np.ndarray  # (C,) float64, cumulative probability within the cell
-    typical: np.ndarray  # (M, R) float32, records of strangers
-    fading: np.ndarray  # (days,) FADING, what is left after so many days
+    params: Annotated[np.ndarray, PARAMETERS, 1]  # (1,) record of all parameters
+    catalog: Annotated[np.ndarray, CATALOG, 1]  # (K,)
+    label_features: Annotated[np.ndarray, np.float64, 2]  # (K, D) unit vectors
+    feature_columns: Annotated[np.ndarray, np.float64, 2]  # (D, K up to a multiple of 8), label_features again, padded with zeros
+    label_similarity: Annotated[np.ndarray, np.float32, 2]  # (K, K) cosines
+    pictures: Annotated[np.ndarray, PICTURE, 1]  # (I,)
+    persons: Annotated[np.ndarray, np.int32, 1]  # (P',) faces that customers of this split may wear
+    masked_images: Annotated[np.ndarray, np.uint8, 1]  # (P,) has the person any masked picture
+    cells: Annotated[np.ndarray, CELL, 3]  # (P, 2, 7) person, masked, expression
+    shown: Annotated[np.ndarray, SHOWN, 1]  # (C,) pictures of the cells
+    typical: Annotated[np.ndarray, np.float32, 2]  # (M + 1, R) records of strangers, the last one an empty record
+    fading: Annotated[np.ndarray, FADING, 1]  # (days,) what is left after so many days
 
 
 class Lives(NamedTuple):
     """State of N customers, and the buffers through which one step speaks."""
 
-    customers: np.ndarray  # (N,) CUSTOMER
-    labels: np.ndarray  # (N, K) LABEL
-    taste: np.ndarray  # (N, D) float64 unit vectors
-    record: np.ndarray  # (N, R) float32, the till's record as an agent would see it
-    picture: np.ndarray  # (N, 11) float32, the camera's features of this visit's picture
-    observation: np.ndarray  # (N, O) float32
-    action_mask: np.ndarray  # (N, K + 1) bool
-    final_observation: np.ndarray  # (N, O) float32, valid where an episode has just ended
-    reward: np.ndarray  # (N,) float64
-    terminated: np.ndarray  # (N,) bool
-    truncated: np.ndarray  # (N,) bool
-    events: np.ndarray  # (N,) EVENT
-    pending: np.ndarray  # (N, CAPACITY) PENDING, of which the first `awaited` are open
-    slate: np.ndarray  # (N, S) int64, labels to show at once, after the step those shown; (N, 0) where one is pushed
-    impression: np.ndarray  # (N, 3) relevance, care, pressure of the slate shown; (N, 0) where one is pushed
+    customers: Annotated[np.ndarray, CUSTOMER, 1]  # (N,)
+    labels: Annotated[np.ndarray, LABEL, 2]  # (N, K)
+    taste: Annotated[np.ndarray, np.float64, 2]  # (N, D) unit vectors
+    record: Annotated[np.ndarray, np.float32, 2]  # (N, R) the till's record as an agent would see it
+    picture: Annotated[np.ndarray, np.float32, 2]  # (N, 11) the camera's features of this visit's picture
+    observation: Annotated[np.ndarray, np.float32, 2]  # (N, O)
+    action_mask: Annotated[np.ndarray, np.bool_, 2]  # (N, K + 1)
+    final_observation: Annotated[np.ndarray, np.float32, 2]  # (N, O) valid where an episode has just ended
+    reward: Annotated[np.ndarray, np.float64, 1]  # (N,)
+    terminated: Annotated[np.ndarray, np.bool_, 1]  # (N,)
+    truncated: Annotated[np.ndarray, np.bool_, 1]  # (N,)
+    events: Annotated[np.ndarray, EVENT, 1]  # (N,), or (1,) where nobody reads them
+    pending: Annotated[np.ndarray, PENDING, 2]  # (N, CAPACITY) of which the first `awaited` are open
+    slate: Annotated[np.ndarray, np.int64, 2]  # (N, S) labels to show at once, after the step those shown; (N, 0) where one is pushed
+    impression: Annotated[np.ndarray, np.float64, 2]  # (N, 3) relevance, care, pressure of the slate shown; (N, 0) where one is pushed
 
 
 @inlined
@@ -200,10 +222,8 @@ def borrow_world(w):
     """
     return World(
         borrow(w.params), borrow(w.catalog), borrow(w.label_features), borrow(w.feature_columns),
-        borrow(w.label_similarity), borrow(w.emotion), borrow(w.mask_probability), borrow(w.has_face), borrow(w.true_emotion),
-        borrow(w.true_mask), borrow(w.recognised), borrow(w.similarity), borrow(w.persons),
-        borrow(w.masked_images), borrow(w.cell_start), borrow(w.cell_size), borrow(w.cell_image),
-        borrow(w.cell_cumulative), borrow(w.typical), borrow(w.fading),
+        borrow(w.label_similarity), borrow(w.pictures), borrow(w.persons), borrow(w.masked_images),
+        borrow(w.cells), borrow(w.shown), borrow(w.typical), borrow(w.fading),
     )  # fmt: skip
 
 

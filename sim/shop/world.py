@@ -15,7 +15,7 @@ from sim.shop.lives import LiveCustomers
 from sim.shop.observation import check_observation, observation_size
 from sim.shop.parameters import VARIANTS, ShopError
 from sim.shop.till import record_size
-from sim.shop.types import World
+from sim.shop.types import CELL, PICTURE, SHOWN, World
 from sim.shop.variants import layout_of
 
 
@@ -63,28 +63,28 @@ class Shop:
         typical = np.zeros((1, record_size(self.labels)), np.float32) if self.typical is None else self.typical
         features = np.ascontiguousarray(self.catalog.features)
         similarity = (features @ features.T).astype(np.float32)
+        pictures = np.zeros(len(g.images), PICTURE)
+        for name in ("emotion", "mask_probability", "has_face", "true_emotion", "true_mask"):
+            pictures[name] = getattr(g, name)
+        pictures["recognised"], pictures["similarity"] = g.recognised.T, g.similarity.T
+        for j in range(7):
+            pictures["valence"] += pictures["emotion"][:, j] * camera.CENTRES[j, 0]
+        table, shown = np.zeros(cells.start.shape, CELL), np.zeros(len(cells.image), SHOWN)
+        table["start"], table["size"], shown["image"], shown["cumulative"] = cells.start, cells.size, cells.image, cells.cumulative
         if self.params["organic"][0] > 0 and self.catalog.lengths is not None:  # there a label's taste vector counts with its length
             features = features * self.catalog.lengths[:, None]
         return World(
             params=self.params,
             catalog=self.catalog.table,
             label_features=features,
-            feature_columns=np.pad(features.T, ((0, 0), (0, -len(features) % 8))),
+            feature_columns=np.ascontiguousarray(np.pad(features.T, ((0, 0), (0, -len(features) % 8)))),
             label_similarity=similarity,
-            emotion=g.emotion,
-            mask_probability=g.mask_probability,
-            has_face=g.has_face,
-            true_emotion=g.true_emotion,
-            true_mask=g.true_mask,
-            recognised=g.recognised,
-            similarity=g.similarity,
+            pictures=pictures,
             persons=cells.persons,
             masked_images=cells.masked_images,
-            cell_start=cells.start,
-            cell_size=cells.size,
-            cell_image=cells.image,
-            cell_cumulative=cells.cumulative,
-            typical=typical,
+            cells=table,
+            shown=shown,
+            typical=np.pad(typical, ((0, 1), (0, 0))),
             fading=fading_table(self.params),
         )
 

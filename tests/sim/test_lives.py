@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.evaluation.rollout import rollout
+from sim.shop.handle import Handle
 from sim.shop.lives import LiveCustomers
 from sim.shop.parameters import ShopError
 from sim.shop.random_streams import policy_uniforms
@@ -183,3 +184,19 @@ def test_the_bits_do_not_depend_on_how_many_threads_share_the_rows(shop):
         runs.append(lives)
     for name in runs[0].state._fields:
         assert getattr(runs[0].state, name).tobytes() == getattr(runs[1].state, name).tobytes(), name
+
+
+def test_a_handle_refuses_arrays_that_compiled_code_would_misread(shop):
+    lives = shop.customers(2, 0)
+    fixed = np.zeros(2)
+    fixed.flags.writeable = False
+    wrong = {
+        "reward is float32": {"reward": np.zeros(2, np.float32)},
+        "record is .* C contiguous": {"record": np.asfortranarray(lives.state.record)},
+        "reward is read-only": {"reward": fixed},
+    }
+    for message, arrays in wrong.items():
+        with pytest.raises(TypeError, match=f"Lives.{message}"):
+            Handle(lives.world, lives.state._replace(**arrays))
+    with pytest.raises(TypeError, match=r"observation has shape \(1, .*must have \(2, "):
+        Handle(lives.world, lives.state).replace(observation=lives.observation[:1])

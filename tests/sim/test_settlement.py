@@ -122,14 +122,14 @@ def test_returns_have_their_probability_and_depend_on_fit_and_spirits():
 def test_one_item_too_many_settles_the_earliest_at_once():
     shop = make_shop()
     lives = shop.customers(1, 0)
-    p, v = shop.params[0], lives.state
-    early = [settlement.await_money(p, v, 0, float(day), 0, float(day), 1.0, False) for day in (9, 8, 7, 3, 4, 5, 6, 10)]
+    w, v = lives.world, lives.state
+    early = [settlement.await_money(w, v, 0, float(day), 0, float(day), 1.0, False) for day in (9, 8, 7, 3, 4, 5, 6, 10)]
     assert early == [0.0] * CAPACITY and v.customers["awaited"][0] == CAPACITY
-    assert settlement.await_money(p, v, 0, 11.2, 0, 11.0, 1.0, False) == 3.0
+    assert settlement.await_money(w, v, 0, 11.2, 0, 11.0, 1.0, False) == 3.0
     v.customers["day"] = 8
-    assert settlement.settle_due(p, v, 0, False) == 4 + 5 + 6 + 7 + 8
+    assert settlement.settle_due(w, v, 0, False) == 4 + 5 + 6 + 7 + 8
     assert sorted(v.pending["due"][0, : v.customers["awaited"][0]]) == [9, 10, 12]
-    assert settlement.settle_due(p, v, 0, True) == 9 + 10 + 11 and v.customers["awaited"][0] == 0
+    assert settlement.settle_due(w, v, 0, True) == 9 + 10 + 11 and v.customers["awaited"][0] == 0
 
 
 def test_without_the_mechanisms_reward_is_received_at_once(shop):
