@@ -59,6 +59,7 @@ class Arm:
     shop: tuple[str, ...] = ()
     evaluations: tuple[Evaluation, ...] = (Evaluation("sampled"),)
     curve: bool = False  # note the value per tuning customer on the way, where this study trains the agent itself
+    own_budget: bool = False  # the agent's own number of interactions, whatever the study's
     oracle: str | None = None  # instead of an agent: a reference that knows the true state (`sim.evaluation.oracle.references`)
 
 
@@ -122,14 +123,15 @@ def plan(question: str, arms: Sequence[Arm], settings: Settings) -> list[Cell]:
     for seed in range(settings.seeds):
         for arm in arms:
             agent = arm.oracle or OmegaConf.to_container(agent_config(arm.agent), resolve=True)
-            trained = digest([FORMAT, agent, shops[arm.shop], seed, settings.steps, TUNE])
+            steps = None if arm.own_budget else settings.steps
+            trained = digest([FORMAT, agent, shops[arm.shop], seed, steps, TUNE])
             deployed = [
                 [e.name, shops[(*arm.shop, *e.shop)], e.deterministic, *(["tune"] if e.tune else [])] for e in arm.evaluations
             ]
             evaluated = digest([trained, deployed, settings.customers, EVALUATION_SEED])
             policy = out / "policies" / f"{arm.agent}-{trained}"
             path = out / question / "cells" / f"{arm.name}-s{seed}-{evaluated}.npz"
-            cells.append(Cell(arm, seed, settings.steps, settings.customers, policy, path))
+            cells.append(Cell(arm, seed, steps, settings.customers, policy, path))
     return cells
 
 

@@ -84,5 +84,5 @@ def test_every_shop_gets_every_policy_and_the_users_own_setting_moves_the_centre
     shops = sensitivity.points(Settings(shop=("env.reward.push_price=.2",)))
     by_name = {shop.name: shop.shop for shop in shops}
     assert by_name["push_price_low"] == ("env.reward.push_price=0.1",)
-    assert len(sensitivity.arms(shops)) == len(shops) * len(sensitivity.POLICIES)
+    assert len(sensitivity.arms(shops)) == len(shops) * (len(sensitivity.POLICIES) + len(sensitivity.PLANNERS))
     assert point("x", FACTORS[:1], [1.0], [0.0]).shop == ()
