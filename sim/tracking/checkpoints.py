@@ -42,6 +42,10 @@ class CheckpointError(Exception):
         self.exit_code = exit_code
 
 
+class NotFiniteError(CheckpointError):
+    """What an agent learned is not finite any more."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint that was read and verified.
@@ -83,7 +87,7 @@ class CheckpointFolder:
         ------
         OSError
             If the disk is full or may not be written; what was there before is untouched.
-        CheckpointError
+        NotFiniteError
             If an array of the group `agent` is not finite: such weights are never saved.
         """
         from safetensors.numpy import save
@@ -220,7 +224,7 @@ def _verified(path: Path) -> dict[str, bytes]:
 def _check_finite(arrays: Arrays) -> None:
     for name, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise CheckpointError(f"the agent's {name!r} is not finite any more, and is not saved")
+            raise NotFiniteError(f"the agent's {name!r} is not finite any more, and was not saved")
 
 
 def _plain(arrays: Arrays) -> dict[str, NDArray]:
