@@ -109,7 +109,7 @@ def main() -> int:
         different = 0
         for number in range(kills):
             folder = Path(scratch) / f"killed-{number}"
-            after, times, where = dice.uniform(0.05, 1.0) * duration, 1, ""
+            after, times, where = dice.uniform(0.05, 1.0) * duration, 0, ""
             first, process = after, start(folder, *fresh(folder, settings))
             while True:
                 try:
@@ -118,10 +118,11 @@ def main() -> int:
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
                     process.wait()
+                    times += 1
                     where = where or reached(folder)
                 again = dice.random() < AGAIN
                 arguments = (f"resume={folder}",) if (folder / ".hydra" / "overrides.yaml").exists() else fresh(folder, settings)
-                process, times = start(folder, *arguments), times + again
+                process = start(folder, *arguments)
                 after = dice.uniform(0.1, 0.9) * duration if again else 10_000.0
             if process.returncode:
                 print(folder.with_suffix(".log").read_text(), file=sys.stderr)

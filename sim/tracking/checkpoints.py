@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -190,6 +191,7 @@ class _UnreadableError(Exception):
     """Why a checkpoint is passed over."""
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The libraries whose numbers a training consists of."""
     import platform
