@@ -86,7 +86,6 @@ def test_resume_of_what_cannot_go_on_is_refused_in_one_sentence(outputs, told):
         "resume=outputs/foreign": "is no folder of a run (it holds no run.json)",
         "resume=nowhere": "no such folder, and no MLflow run id (32 hexadecimal digits); try resume=latest",
         "resume=latest": "resume=latest: outputs/ holds no unfinished run",
-        "resume=0123456789abcdef0123456789abcdef": "MLflow knows no such run",
     }
     for argument, sentence in sentences.items():
         if argument != "resume=":
@@ -97,10 +96,23 @@ def test_resume_of_what_cannot_go_on_is_refused_in_one_sentence(outputs, told):
     told("resume of finished, foreign and unknown runs, and in a sweep", f"{len(sentences) + 1} sentences, exit 2")
 
 
+@pytest.mark.slow
+def test_an_id_that_mlflow_does_not_know_and_one_of_another_machine_are_refused(outputs, told, monkeypatch):
+    import mlflow
+
+    uri = f"sqlite:///{outputs.parent / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert "MLflow knows no such run" in refusal("resume=0123456789abcdef0123456789abcdef")
+    client = mlflow.MlflowClient(uri)
+    run = client.create_run("0", tags={"push_sim.spool": "/elsewhere/spool.jsonl"})
+    assert "the folder of that run is not on this machine" in refusal(f"resume={run.info.run_id}")
+    told("resume of unknown MLflow ids, and of another machine's run", "one sentence each, exit 2")
+
+
 def test_other_settings_than_the_runs_are_refused_by_name_with_both_values(outputs, told):
     folder = run_in(outputs / "a")
     assert refusal(f"resume={folder}", "seed=5").startswith("resume: seed was 3 in the run and would be 5 now;")
-    assert "agent.name was random in the run and would be ppo" in refusal(f"resume={folder}", "agent=ppo")
+    assert "agent._target_ was agents.baselines.Random in the run and would be agents.ppo.PPOAgent" in refusal(f"resume={folder}", "agent=ppo")
     assert "env.reward.push_cost" in refusal(f"resume={folder}", "env.reward.push_cost=0.123")
     assert "Could not find 'agent/nope'" in refusal(f"resume={folder}", "agent=nope")
     told("resume with another seed, agent or price", "refused, the setting and both values named")
@@ -121,7 +133,7 @@ def test_a_run_killed_before_it_wrote_what_it_is_begins_again_from_hydras_record
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text("- agent=random\n- seed=3\n")
     assert resolved([f"resume={folder}"])[:2] == GIVEN
-    (folder / ".hydra" / "overrides.yaml").write_text("- agent=[\n")
+    (folder / ".hydra" / "overrides.yaml").write_text("- {\n")
     assert "was killed before it wrote its settings" in refusal(f"resume={folder}")
     told("a kill within the first second", "the run begins again with the settings that Hydra had written")
 

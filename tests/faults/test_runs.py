@@ -185,3 +185,32 @@ def test_memory_that_runs_out_is_one_sentence_and_the_run_goes_on_later(tmp_path
     again = command("resume=run", cwd=tmp_path, timeout=800, PYTHONPATH=path)
     assert again.returncode == 0, again.stderr
     told("8 GiB asked for under RLIMIT_AS", "one sentence, exit 1, checkpoints whole, finished when there was memory")
+
+
+@SLOW
+def test_a_worker_that_dies_costs_its_job_and_every_job_can_go_on_alone(tmp_path, told):
+    (tmp_path / "mortal.py").write_text(textwrap.dedent("""
+        import os, pathlib, signal
+        from agents.baselines import Random
+
+        class Mortal(Random):
+            def learn(self, env, **how):
+                if self.seed == 1 and not pathlib.Path("fixed").exists():
+                    os.kill(os.getpid(), signal.SIGKILL)
+    """))
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path)])
+    settings = (
+        "agent=random", "agent._target_=mortal.Mortal", "agent.name=mortal", "trusted_targets=[mortal]", "baselines=[hold_back]",
+        "evaluate.customers=40", "tune.customers=20", "evaluate.oracles=[]", "evaluate.regret=false", "replay.enabled=false",
+    )  # fmt: skip
+    store = {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep")
+    done = command("-m", "seed=0,1,2", *settings, *launcher, cwd=tmp_path, timeout=800, **store)
+    assert done.returncode == 1 and "worker" in done.stderr, done.stderr
+    (tmp_path / "fixed").touch()
+    left = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir() and not (folder / "summary.json").exists())
+    assert (tmp_path / "sweep" / "1-mortal-shop-s1") in left
+    for folder in left:
+        again = command(f"resume={folder}", cwd=tmp_path, timeout=800, **store)
+        assert again.returncode == 0, again.stderr
+    told("kill -9 of a worker in a sweep of 3 jobs, 2 at a time", f"the sweep ended at once, named; {len(left)} jobs finished alone")
