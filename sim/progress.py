@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class RunProgress:
             self._finished = self.checkpoint.state["finished"]
             _compare_versions(self.checkpoint)
         self.cost = 0.0  # seconds, of the last checkpoint
+        self.signal: int | None = None  # that came while a policy learned
         self._written = time.monotonic()
 
     def finished(self, policy: str) -> dict[str, Any] | None:
@@ -77,6 +78,14 @@ class RunProgress:
         self._finished[policy] = facts
         if self.seconds is not None:
             self.write({}, {})
+        if self.signal is not None:  # it came after the last moment between two updates
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """End the run as the signal asked for."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)
 
     def is_due(self) -> bool:
         """Whether a checkpoint should be written now."""
@@ -122,7 +131,6 @@ class PolicyProgress:
 
     def __init__(self, run: RunProgress, policy: Any, env: ProductPushVectorEnv) -> None:
         self._run, self._policy, self._env = run, policy, env
-        self._signal: int | None = None
         self._offered = False
         self.training: Callable[[], dict[str, Any]] = dict  # what the training itself goes on from
         kept = run.checkpoint
@@ -156,10 +164,10 @@ class PolicyProgress:
     def offer(self, take: Callable[[], Any]) -> None:
         """A moment between two updates."""
         self._offered = True
-        if self._signal is not None or self._run.is_due():
+        if self._run.signal is not None or self._run.is_due():
             self._write(take)
-        if self._signal is not None:
-            self._stop()
+        if self._run.signal is not None:
+            self._run.stop()
 
     def best(self) -> None:
         """The policy as it stands is the best so far on tuning customers: keep it beside the checkpoints."""
@@ -183,8 +191,6 @@ class PolicyProgress:
             former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
-            if self._signal is not None:  # it came after the last offer: what was learned is kept by whoever asked for it
-                self._stop()
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             if self._kept is None or self._offered or hasattr(error, "exit_code"):
                 raise
@@ -205,16 +211,10 @@ class PolicyProgress:
         self._run.write(training, {"agent": snapshot.arrays, "environment": arrays})
 
     def _note(self, number: int, frame: Any) -> None:
-        if self._signal is not None or not self._offered:
-            self._signal = number
-            self._stop()
-        self._signal = number
+        again, self._run.signal = self._run.signal is not None, number
+        if again or not self._offered:  # there is nothing to save
+            self._run.stop()
         say("stopping at the next update, where a checkpoint can be written; once more to stop at once")
-
-    def _stop(self) -> None:
-        if self._signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + signal.SIGTERM)
 
 
 def say(text: str) -> None:

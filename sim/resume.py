@@ -31,6 +31,8 @@ def resolved(arguments: list[str]) -> list[str]:
     ConfigError
         There is no such run, or it cannot go on; one sentence.
     """
+    from sim.run_folder import read_run
+
     given = [a for a in arguments if a.split("=", 1)[0] == "resume"]
     rest = [a for a in arguments if a not in given]
     if not given or given[-1].split("=", 1)[1:] in ([], ["null"]):
@@ -48,7 +50,9 @@ def resolved(arguments: list[str]) -> list[str]:
         folder = find_unfinished(wanted)
     overrides = [*_overrides_of(folder), *(a for a in rest if not a.startswith("hydra."))]
     _refuse_other_settings(folder, overrides)
-    return [*overrides, f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    there = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
+    began = read_run(folder) is not None  # then Hydra's own record is whole, and stays as it was
+    return [*overrides, *there, *(["hydra.output_subdir=null"] if began else [])]
 
 
 def find_unfinished(wanted: str) -> Path:

@@ -5,6 +5,7 @@ python -m sim.run agent=ppo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -77,9 +78,9 @@ def run(cfg: Any) -> float:
     resume = cfg.resume is not None
     with (
         working_in(folder, plain, list(hydra.overrides.task), resume) as key,
+        contextlib.nullcontext(RunProgress(folder, key, cfg.checkpoint.seconds, cfg.checkpoint.keep, resume)) as progress,
         tracker.run(name=name, folder=folder, tags=tags, parent=sweep, resume=resume) as tracked,
     ):
-        progress = RunProgress(folder, key, cfg.checkpoint.seconds, cfg.checkpoint.keep, resume)
         recording.begin(tracked, plain, shop, table, folder)
         # 3 learn
         curve: list[tuple[int, float]] = []

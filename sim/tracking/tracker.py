@@ -12,13 +12,12 @@ and `python -m sim.sync FOLDER` delivers them later.
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -26,6 +25,7 @@ from typing import Any, Self
 from sim.tracking.delivery import FLUSH_SECONDS, Delivery
 from sim.tracking.errors import TrackingError
 from sim.tracking.names import finite_only
+from sim.tracking.recorded import Recorded
 from sim.tracking.spool import Record, Spool, undelivered_of
 from sim.tracking.store import HOST_TAG, SPOOL_TAG, check_reachable, prepare_environment
 from sim.tracking.uri import checked_uri, default_uri, shown_uri
@@ -121,7 +121,7 @@ class Run:
     ) -> None:
         self.name = name
         self._resume = resume
-        self._known: set[str] = set()  # what a resumed run recorded before
+        self._recorded = Recorded()
         self.spool_path: Path | None = None
         self._tracker, self._folder, self._parent = tracker, folder, parent
         self._first_tags, self._first_params = tags, params
@@ -151,8 +151,7 @@ class Run:
         if dropped:
             self._non_finite += dropped
             kept["tracking/non_finite"] = float(self._non_finite)
-        if self._known:
-            kept = {n: value for n, value in kept.items() if _fingerprint("metric", {"name": n, "step": int(step)}) not in self._known}
+        kept = self._recorded.new(kept, int(step))
         if kept:
             self._record("metrics", step=int(step), values=kept)
 
@@ -215,7 +214,7 @@ class Run:
             run_id=run_id, resumed=bool(self._spool.before),
         )  # fmt: skip
         if self._spool.before:
-            self._known = set(_fingerprints(self._spool.before))
+            self._recorded = Recorded(self._spool.before)
             for record in rest:
                 self._delivery.put(record)
             self._record("resume")
@@ -257,7 +256,7 @@ class Run:
                 signal.signal(signal.SIGTERM, self._old_sigterm)
 
     def _record(self, kind: str, **fields: Any) -> None:
-        if self._delivery is None or self._known and _fingerprint(kind, fields) in self._known:
+        if self._delivery is None or (kind, fields) in self._recorded:
             return
         had_error = self._spool.error
         self._delivery.put(self._spool.add(kind, **fields))
@@ -295,19 +294,6 @@ def _status(error: BaseException | None) -> str:
     if error is None:
         return FINISHED
     return KILLED if isinstance(error, KeyboardInterrupt) else FAILED
-
-
-def _fingerprints(records: Iterable[Record]) -> Iterator[str]:
-    """Of every metric, and of the records that need not be sent again with the same content."""
-    for record in records:
-        if record["kind"] == "metrics":
-            yield from (_fingerprint("metric", {"name": name, "step": record["step"]}) for name in record["values"])
-        elif record["kind"] in ("params", "dataset", "model"):
-            yield _fingerprint(record["kind"], {k: v for k, v in record.items() if k not in ("n", "kind", "time")})
-
-
-def _fingerprint(kind: str, fields: Mapping[str, Any]) -> str:
-    return json.dumps([kind, fields], sort_keys=True, default=str)
 
 
 def _text(values: Mapping[str, Any]) -> dict[str, str]:

@@ -112,7 +112,8 @@ def test_an_id_that_mlflow_does_not_know_and_one_of_another_machine_are_refused(
 def test_other_settings_than_the_runs_are_refused_by_name_with_both_values(outputs, told):
     folder = run_in(outputs / "a")
     assert refusal(f"resume={folder}", "seed=5").startswith("resume: seed was 3 in the run and would be 5 now;")
-    assert "agent._target_ was agents.baselines.Random in the run and would be agents.ppo.PPOAgent" in refusal(f"resume={folder}", "agent=ppo")
+    said = refusal(f"resume={folder}", "agent=ppo")
+    assert "agent._target_ was agents.baselines.Random in the run and would be agents.ppo.PPOAgent" in said
     assert "env.reward.push_cost" in refusal(f"resume={folder}", "env.reward.push_cost=0.123")
     assert "Could not find 'agent/nope'" in refusal(f"resume={folder}", "agent=nope")
     told("resume with another seed, agent or price", "refused, the setting and both values named")

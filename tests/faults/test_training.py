@@ -129,15 +129,14 @@ def test_a_reward_that_is_nan_stops_the_training_with_agent_seed_env_lane_and_st
             reward[5] = np.nan
         return observation, reward, *rest
 
-    monkeypatch.setattr(ProductPushVectorEnv, "step", spoiled)
-    with pytest.raises(TrainingDivergedError) as error:
+    with monkeypatch.context() as patch, pytest.raises(TrainingDivergedError) as error:
+        patch.setattr(ProductPushVectorEnv, "step", spoiled)
         learn(PPOAgent, shop, tmp_path)
     text = str(error.value)
     assert steps == 70  # within the step
     for words in ("not finite in lane 5", "agent ppo", "seed 4", "env shop", "after step 2,048 of 4,096", "the last good checkpoint is"):
         assert words in text, text
     assert "000004" in text and error.value.exit_code == 1
-    monkeypatch.undo()
     assert same(learn(PPOAgent, shop, tmp_path, resume=True), learn(PPOAgent, shop))  # the good ones are good
     told("a reward of nan in lane 5 at step 70", f"stopped in that step: {text}")
 
