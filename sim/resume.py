@@ -222,6 +222,6 @@ def _refuse_unfinished(folder: Path | None) -> None:
 
 
 def _quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar, whatever characters are in it."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-    return f"'{text}'"
+    """A path as a value in Hydra's grammar, where a backslash is itself but before a quote, and `${` would be looked up."""
+    text = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (f"\\{match[2]}" if match[2] else ""), str(path))
+    return "'{}'".format(text.replace("${", "\\${"))

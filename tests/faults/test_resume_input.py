@@ -63,6 +63,20 @@ def test_a_run_goes_on_in_its_folder_with_its_own_settings_by_folder_or_latest(o
     told("a run cut short in a folder with blanks, quotes and an umlaut", "found by path and by latest, with its own settings")
 
 
+@pytest.mark.parametrize("name", ["my störe, 100 % 'new' = ${x}", "a\\b\\'c", "ends in \\"])
+def test_a_path_reaches_hydra_as_it_is_whatever_characters_are_in_it(name, told):
+    from hydra import compose, initialize_config_dir
+
+    from sim.config import CONF, register_schemas
+    from sim.resume import _quoted
+
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        made = compose("config", ["agent=random", f"resume={_quoted(Path(name))}"])
+    assert made.resume == name
+    told(f"a folder named {name}", "taken as it is")
+
+
 def test_auto_goes_on_with_the_unfinished_run_of_the_same_settings_and_else_begins_anew(outputs, told):
     assert resolved([*GIVEN, "resume=auto"]) == GIVEN
     run_in(outputs / "other", ["agent=random", "seed=4"])

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.faults
 SMALL: dict[str, Any] = {"num_envs": 32, "total_steps": 4096}
 NETWORK = SMALL | {"net_arch": (8,), "n_steps": 16}
 SETTINGS: dict[type, dict[str, Any]] = {
-    PPOAgent: NETWORK | {"batch_size": 256, "n_epochs": 2}, LinUCB: SMALL,
+    PPOAgent: NETWORK | {"batch_size": 256, "n_epochs": 2}, LinUCB: SMALL | {"total_steps": 1024},
     PPOBelief: NETWORK | {"batch_size": 256, "n_epochs": 2, "warm_up_steps": 8},
     MaskablePPOAgent: NETWORK | {"batch_size": 256, "n_epochs": 2}, A2CAgent: NETWORK,
     RecurrentPPOAgent: NETWORK | {"batch_size": 256, "n_epochs": 2, "lstm_units": 6},
@@ -67,7 +67,7 @@ def agent_of(kind: type, shop: Any) -> Any:
     )  # fmt: skip
 
 
-def learn(kind: type, shop: Any, folder: Any = None, kill_at: int | None = None, resume: bool = False, env: Any = None) -> Any:
+def learn(kind: type, shop: Any, folder: Any = None, kill_at: int | None = None, resume: bool = False, curve: bool = False) -> Any:
     """(agent, curve, what was reported); killed when it has reported `kill_at` times."""
     reported: dict[tuple[int, str], float] = {}
     calls = 0
@@ -83,7 +83,7 @@ def learn(kind: type, shop: Any, folder: Any = None, kill_at: int | None = None,
     progress = None if folder is None else RunProgress(folder, "run", 0, 3, resume)
     if progress is not None:
         progress.is_due = lambda: True  # at every update, whatever it costs
-    done = train(agent, shop, steps=None, tune=(20, 9), report=report, with_curve=True, progress=progress)
+    done = train(agent, shop, steps=None, tune=(20, 9), report=report, with_curve=curve, progress=progress)
     return agent, done.curve, reported
 
 
@@ -96,13 +96,13 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("kind", [*QUICK, *SLOW], ids=lambda kind: kind.name)
 def test_a_killed_training_in_the_shop_goes_on_to_the_same_weights_curve_and_metrics(shop, tmp_path, told, kind):
-    whole = learn(kind, shop)
+    whole = learn(kind, shop, curve=True)
     reports = len({step for step, _ in whole[2]})
     kill_at = max(reports // 2, 1)
     with pytest.raises(Killed):
-        learn(kind, shop, tmp_path, kill_at=kill_at)
+        learn(kind, shop, tmp_path, kill_at=kill_at, curve=True)
     assert any((tmp_path / "checkpoints").glob("0*"))
-    assert same(learn(kind, shop, tmp_path, resume=True), whole)
+    assert same(learn(kind, shop, tmp_path, resume=True, curve=True), whole)
     told(f"{kind.name} killed at report {kill_at} of {reports}", f"the same weights, curve and {len(whole[2])} metric values")
 
 
