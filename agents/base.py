@@ -243,6 +243,11 @@ class Agent(ABC):
         return self.total_steps if steps is None else steps
 
     # ------------------------------------------------------------------ saving
+    @property
+    def saves_what_it_learned(self) -> bool:
+        """Whether a saved agent knows what this one learned: the class says how, by `_state`."""
+        return type(self)._state is not Agent._state
+
     def settings(self) -> dict[str, Any]:
         """The constructor's own settings (not the four runtime arguments), as JSON values."""
         names = [name for cls in reversed(type(self).__mro__) if "__init__" in vars(cls) and cls is not object

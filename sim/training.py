@@ -188,7 +188,7 @@ def learned(policy: Any, shop: Shop, where: Path, progress: RunProgress, **how: 
     how : as of `train`.
     """
     facts = progress.finished(policy.name)
-    if facts is not None:
+    if facts is not None and getattr(policy, "saves_what_it_learned", False):  # else it learns again
         try:
             policy.load(where)
         except Exception as error:

@@ -40,5 +40,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
     for report in terminalreporter.stats.get("passed", []):
         for key, text in getattr(report, "user_properties", []):
-            if key == KEY and report.when == "teardown" or key == KEY and report.when == "call":
+            if key == KEY:
                 yield f"  {text}"

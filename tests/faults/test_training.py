@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agents.a2c import A2CAgent
+from agents.baselines import Random
 from agents.dqn import DQNAgent
 from agents.epsilon_greedy import EpsilonGreedy
 from agents.fitted_q import FittedQ
@@ -198,6 +199,39 @@ def test_a_signal_waits_for_the_next_update_saves_and_ends(shop, tmp_path, told,
     resumed = learn(PPOAgent, shop, tmp_path, resume=True)
     assert resumed[0]._state()[0]["weight_0"].tobytes() == learn(PPOAgent, shop)[0]._state()[0]["weight_0"].tobytes()
     told(f"{signal.Signals(number).name} while update 3 was reported", "a checkpoint of update 3, then the end; the same weights later")
+
+
+def test_of_the_policies_that_had_learned_those_that_can_be_loaded_are_and_the_others_learn_again(shop, tmp_path, told, capsys):
+    class Forgetful(Random):
+        """A user's agent that keeps what it learned where `save` does not look."""
+
+        name = "forgetful"
+
+        def learn(self, env, **how):
+            learned.append(self.name)
+            self.learned = True
+
+    class Counted(UCB1):
+        def learn(self, env, **how):
+            learned.append(self.name)
+            super().learn(env, **how)
+
+    learned: list[str] = []
+    SETTINGS[Forgetful], SETTINGS[Counted] = {"num_envs": 8}, SMALL | {"total_steps": 512}
+    how = {"steps": None, "tune": (20, 9)}
+    values = []
+    for resume in (False, True, True):
+        progress = RunProgress(tmp_path, "run", 0, 3, resume)
+        for agent in (agent_of(Forgetful, shop), agent_of(Counted, shop)):
+            training.learned(agent, shop, tmp_path / agent.name, progress, **how)
+        assert agent_of(Forgetful, shop).saves_what_it_learned is False
+        values.append(agent._means().tolist())
+        if resume and len(values) == 2:
+            (arrays,) = (tmp_path / "ucb1").glob("*.safetensors")
+            arrays.write_bytes(b"spoiled")
+    assert learned == ["forgetful", "ucb1", "forgetful", "forgetful", "ucb1"]
+    assert values[0] == values[1] == values[2] and "is damaged" in capsys.readouterr().err
+    told("a kill after two policies had learned; then a saved one spoiled", "loaded where that can be, else learned again")
 
 
 def test_a_disk_full_for_a_while_costs_checkpoints_and_no_bit(shop, tmp_path, told, monkeypatch, capsys):
