@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.checks import check_reward
 from agents.logged import InteractionLog, check_log
+from agents.snapshot import Snapshot, generator_from, generator_state
 
 _REPORT_EVERY = 16_384      # interactions between two reports
 _LOG_BATCH = 512            # logged interactions of one update, as many as there are lanes by default
@@ -72,6 +73,14 @@ class Bandit(Agent):
     def refresh(self) -> None:
         """Bring the estimates up to date with all updates."""
 
+    @abstractmethod
+    def _learner(self) -> Snapshot:
+        """All that `update` and `refresh` have made so far, right after a `refresh`; nothing is copied."""
+
+    @abstractmethod
+    def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
+        """Inverse of `_learner`, after `start`."""
+
     def absorb(self, observation: NDArray, action: NDArray[np.integer], reward: NDArray) -> None:
         """`update` and `refresh` in one, by whatever is fastest for this many rows."""
         self.update(observation, action, reward)
@@ -93,7 +102,7 @@ class Bandit(Agent):
     def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
               report: Report | None = None) -> None:
         """Interact for `steps`, updating in batches of one step of all lanes; `evaluate` is not used."""
-        self._fit(env, self.budget(steps), self.push_charge, report, 0)
+        self._fit(env, self.budget(steps), self.push_charge, report, 0, self._kept())
 
     def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
         """Fit every action's estimate to the logged rewards, charged as in `learn`.
@@ -122,17 +131,28 @@ class Bandit(Agent):
                 self.refresh()
         self.refresh()
 
-    def _fit(self, env: VectorEnv, steps: int, push_charge: float, report: Report | None, done: int) -> int:
-        """Learn from scratch, or from the log of `warm_start`; returns `done` plus the interactions taken."""
+    def _fit(self, env: VectorEnv, steps: int, push_charge: float, report: Report | None, done: int,
+             kept: Snapshot | None = None) -> int:
+        """Learn from scratch, from the log of `warm_start`, or from a snapshot; returns `done` plus the interactions taken."""
         self._check_env(env)
         self.start()
-        if self._log is not None:
-            self._absorb_log(self._log, push_charge)
-        rng = np.random.default_rng(self.seed)
-        lanes, batches = env.num_envs, -(-steps // env.num_envs)
-        observation, _ = env.reset(seed=self.seed)
-        money, pushes, since, clock = 0.0, 0, 0, time.perf_counter()
-        for batch in range(1, batches + 1):
+        lanes, batches, clock = env.num_envs, -(-steps // env.num_envs), time.perf_counter()
+        if kept is None:
+            if self._log is not None:
+                self._absorb_log(self._log, push_charge)
+            rng = np.random.default_rng(self.seed)
+            observation, _ = env.reset(seed=self.seed)
+            first, money, pushes, since = 1, 0.0, 0, 0
+        else:
+            self._set_learner(kept.arrays, kept.values)
+            rng, observation = generator_from(kept.values["generator"]), kept.arrays["observation"]
+            first, money, pushes, since = (kept.values[name] for name in ("next_batch", "money", "pushes", "since"))
+
+        def take() -> Snapshot:
+            return self._snapshot(observation, {"generator": generator_state(rng), "next_batch": batch + 1, "money": money,
+                                                "pushes": pushes, "since": since})
+
+        for batch in range(first, batches + 1):
             allowed = env.action_masks()        # type: ignore[attr-defined]
             action = self._explore(observation, allowed, rng)
             following, reward, *_ = env.step(action)
@@ -152,7 +172,13 @@ class Bandit(Agent):
                     "rollout/value_per_step": money / since, "rollout/push_rate": pushes / since,
                     "rollout/fps": since / max(now - clock, 1e-9), "train/push_charge": push_charge})
                 money, pushes, since, clock = 0.0, 0, 0, now
+            if batch % self.refresh_every == 0 and batch < batches:
+                self._offer(take)
         return done + batches * lanes
+
+    def _snapshot(self, observation: NDArray, values: dict[str, Any]) -> Snapshot:
+        arrays, own = self._learner()
+        return Snapshot(arrays | {"observation": observation}, own | values)
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         if self.explore_at_evaluation:

@@ -29,6 +29,7 @@ from agents import storage
 from agents.checks import check_env, check_spaces, checked_batch, checked_uniform
 from agents.errors import AgentConfigError, AgentFileError, NotTrainedError, ShapeMismatchError
 from agents.logged import InteractionLog
+from agents.snapshot import Keeper, Snapshot
 
 logger = logging.getLogger("agents")
 
@@ -104,6 +105,7 @@ class Agent(ABC):
         self.num_envs = self._at_least("num_envs", num_envs, 1)
         self.learning_curve: list[tuple[int, Metrics]] = []
         self.home: dict[str, Any] = {}
+        self._keeper: Keeper | None = None
 
     # ------------------------------------------------------------------ sizes
     @property
@@ -232,11 +234,20 @@ class Agent(ABC):
         """
         raise AgentConfigError(f"agent {self.name} cannot start from a log.")
 
+    def keep(self, keeper: Keeper | None) -> None:
+        """Let every `learn` to come offer snapshots to `keeper`, and begin with the one that it has; None ends that."""
+        self._keeper = keeper
+
     def budget(self, steps: int | None = None) -> int:
         """Interactions the last `report` of `learn(steps=steps)` will stand at, tuning included."""
         return self.total_steps if steps is None else steps
 
     # ------------------------------------------------------------------ saving
+    @property
+    def saves_what_it_learned(self) -> bool:
+        """Whether a saved agent knows what this one learned: the class says how, by `_state`."""
+        return type(self)._state is not Agent._state
+
     def settings(self) -> dict[str, Any]:
         """The constructor's own settings (not the four runtime arguments), as JSON values."""
         names = [name for cls in reversed(type(self).__mro__) if "__init__" in vars(cls) and cls is not object
@@ -315,6 +326,18 @@ class Agent(ABC):
         """Inverse of `_state`; an agent that learns nothing has nothing to set."""
 
     # ------------------------------------------------------------------ for sub-classes
+    def _kept(self) -> Snapshot | None:
+        """The snapshot that `learn` goes on from, with what was reported before it; None to begin."""
+        kept = self._keeper.kept() if self._keeper is not None else None
+        if kept is not None:
+            self.learning_curve = [(int(step), dict(metrics)) for step, metrics in kept.values["learning_curve"]]
+        return kept
+
+    def _offer(self, take: Callable[[], Snapshot]) -> None:
+        """Between two updates: a snapshot could be taken here."""
+        if self._keeper is not None:
+            self._keeper.offer(lambda: Snapshot((taken := take()).arrays, taken.values | {"learning_curve": self.learning_curve}))
+
     def _at_least(self, setting: str, value: float, low: float) -> Any:
         if isinstance(value, bool) or not value >= low:
             raise AgentConfigError(f"agent {self.name}: {setting} must be at least {low:g}, got {value}.")

@@ -28,6 +28,7 @@ from agents.checks import check_reward
 from agents.errors import AgentConfigError, DivergedError
 from agents.feature_network import FeatureNetwork
 from agents.logged import InteractionLog, check_log
+from agents.snapshot import Snapshot, generator_from, generator_state
 
 NETWORKS = 2
 CHUNK = 16_384          # interactions whose values are computed at once
@@ -140,6 +141,15 @@ class FittedQ(Agent):
         rngs = [np.random.default_rng([self.seed, 2, i]) for i in range(NETWORKS)]
         sizes = (self.observation_size, *self.net_arch)
         networks = [FeatureNetwork(sizes, self.num_actions, rng) for rng in rngs]
+        first, kept = 0, self._kept()       # the log is not kept: it is a function of the seed, and made in seconds
+        if kept is not None:
+            first, rngs = kept.values["iteration"], [generator_from(state) for state in kept.values["generators"]]
+            self._set_state(kept.arrays, {})
+            networks = self._need("networks_")
+
+        def take() -> Snapshot:
+            return Snapshot(self._state()[0], {"iteration": k + 1, "generators": [generator_state(rng) for rng in rngs]})
+
         rows = np.flatnonzero(np.isfinite(logged.reward))
         reward = self.reward_scale * logged.reward[rows]
         observation, action = logged.observation[rows], logged.action[rows]
@@ -147,7 +157,7 @@ class FittedQ(Agent):
         ahead = np.flatnonzero(later >= 0)
         next_observation, next_mask = logged.observation[later[ahead]], logged.action_mask[later[ahead]]
         clock = time.perf_counter()
-        for k in range(self.iterations):
+        for k in range(first, self.iterations):
             target = reward.copy()
             if k:
                 target[ahead] += np.float32(self.gamma) * _believed(networks, next_observation, next_mask)
@@ -163,6 +173,7 @@ class FittedQ(Agent):
             self._report(report, done, {"train/loss": loss, "train/value": float(target.mean()) / self.reward_scale,
                                         "rollout/value_per_step": float(reward.mean()) / self.reward_scale,
                                         "rollout/fps": done / max(time.perf_counter() - clock, 1e-9)})
+            self._offer(take)
 
     # ------------------------------------------------------------------ acting
     def values(self, observation: NDArray) -> NDArray[np.float64]:

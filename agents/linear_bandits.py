@@ -25,6 +25,7 @@ from agents.base import Evaluate, Report
 from agents.errors import AgentConfigError
 from agents.logged import InteractionLog, check_log
 from agents.ridge import FEW, RidgeBandit
+from agents.snapshot import Snapshot
 
 
 class LinUCB(RidgeBandit):
@@ -127,6 +128,7 @@ class ChargedLinUCB(LinUCB):
             raise AgentConfigError(f"agent {self.name}: charges must list at least one number.")
         self.tuning_steps = self._at_least("tuning_steps", tuning_steps, 1)
         self.push_charge_: float | None = None
+        self._before = 0            # interactions before the present fit
         self.tuning_: list[dict[str, float]] = []
 
     def budget(self, steps: int | None = None) -> int:
@@ -136,17 +138,21 @@ class ChargedLinUCB(LinUCB):
     def learn(self, env: VectorEnv, *, steps: int | None = None, evaluate: Evaluate | None = None,
               report: Report | None = None) -> None:
         """Tune the charge with `evaluate`, then learn at it; with one charge nothing is tuned."""
-        self.tuning_, done = [], 0
+        self.tuning_, done, kept = [], 0, self._kept()
+        if kept is not None:
+            self.tuning_, done = kept.values["tuning"], kept.values["before"]
         if len(self.charges) > 1:
             if evaluate is None:
                 raise AgentConfigError(f"agent {self.name} tunes its charge and needs `evaluate`; or give it one charge.")
-            for charge in self.charges:
-                done = self._fit(env, self.tuning_steps, charge, report, done)
+            for charge in self.charges[len(self.tuning_):]:
+                self._before = done
+                done, kept = self._fit(env, self.tuning_steps, charge, report, done, kept), None
                 self.tuning_.append({"push_charge": charge, "value": float(evaluate(self))})
                 self._report(report, done, {"tuning/push_charge": charge,
                                             "tuning/value_per_customer": self.tuning_[-1]["value"]})
         best = max(self.tuning_, key=lambda row: row["value"])["push_charge"] if self.tuning_ else self.charges[0]
-        self._fit(env, super().budget(steps), best, report, done)
+        self._before = done
+        self._fit(env, super().budget(steps), best, report, done, kept)
         self.push_charge_ = best
 
     def learn_from_log(self, log: InteractionLog, *, evaluate: Evaluate | None = None, report: Report | None = None) -> None:
@@ -165,6 +171,9 @@ class ChargedLinUCB(LinUCB):
         self._absorb_log(log, best)
         self.push_charge_ = best
         self._report(report, len(log.action), {"tuning/push_charge": best})
+
+    def _snapshot(self, observation: NDArray, values: dict[str, Any]) -> Snapshot:
+        return super()._snapshot(observation, values | {"tuning": self.tuning_, "before": self._before})
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         return super()._state()[0], {"push_charge": self.push_charge_, "tuning": self.tuning_}

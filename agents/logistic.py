@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from agents import row_blocks
 from agents.bandit import Bandit, random_argmax
 from agents.ridge import inverse_lower, with_bias
+from agents.snapshot import Snapshot
 
 TOLERANCE, ITERATIONS = 1e-9, 100      # of Newton's method; some five iterations are enough
 
@@ -132,6 +133,14 @@ class LogisticTS(Bandit):
 
         mean, deviation = self.logits(observation)
         return best_probabilities(mean, self.alpha * deviation, allowed, self._low, self._high)
+
+    def _learner(self) -> Snapshot:
+        return Snapshot(self._state()[0] | {"whitener": self.whitener_}, {})
+
+    def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
+        self.mode_, self.precision_, self.tally_ = arrays["mode"], arrays["precision"], arrays["tally"]
+        self.whitener_ = arrays["whitener"]
+        self._value_ends()
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         return {"mode": self._need("mode_"), "precision": self.precision_, "tally": self.tally_}, {}

@@ -24,8 +24,10 @@ from agents.bandit import random_argmax
 from agents.errors import AgentConfigError, DivergedError
 from agents.feature_network import FeatureNetwork
 from agents.ridge import RidgeBandit
+from agents.snapshot import Snapshot, generator_from, generator_state
 
 PRIOR_SHAPE = 6.0       # of the inverse gamma, as in the paper's experiments
+_MEMORY = ("observation", "action", "reward")
 CHUNK = 16_384          # interactions whose features are computed at once
 
 
@@ -118,12 +120,15 @@ class NeuralLinear(RidgeBandit):
 
     def _remember(self, observation: NDArray, action: NDArray[np.integer], reward: NDArray) -> None:
         if self._memory is None:
-            self._memory = (np.empty((self.memory, self.observation_size), np.float32),
-                            np.empty(self.memory, np.int64), np.empty(self.memory, np.float32))
+            self._memory = self._empty_memory()
         where = (self._seen + np.arange(len(action))) % self.memory         # the latest ones win
         self._memory[0][where], self._memory[1][where], self._memory[2][where] = observation, action, reward
         self._seen += len(action)
         self._batches += 1
+
+    def _empty_memory(self) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        return (np.empty((self.memory, self.observation_size), np.float32),
+                np.empty(self.memory, np.int64), np.empty(self.memory, np.float32))
 
     def _fit_network(self) -> None:
         """Fit the network to what is remembered, and compute the regressions anew on the new features."""
@@ -168,6 +173,26 @@ class NeuralLinear(RidgeBandit):
     def _factor(self, stale: NDArray[np.bool_]) -> None:
         super()._factor(stale)
         self._noise = self.noise()          # belongs to the weights: as of the last refresh
+
+    def _learner(self) -> Snapshot:
+        arrays, values = super()._learner()
+        arrays |= {f"network_{i}": array for i, array in enumerate(self._need("network_").arrays)}
+        arrays |= {"square": self.square_, "noise": self._noise}
+        if self._memory is not None:
+            kept = slice(min(self._seen, self.memory))
+            arrays |= {f"memory_{name}": array[kept] for name, array in zip(_MEMORY, self._memory, strict=True)}
+        return Snapshot(arrays, values | {"seen": self._seen, "batches": self._batches, "fitting": generator_state(self._rng)})
+
+    def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
+        super()._set_learner(arrays, values)
+        self._need("network_").arrays = [arrays[f"network_{i}"] for i in range(2 * len(self.net_arch) + 2)]
+        self.square_, self._noise = arrays["square"], arrays["noise"]
+        self._rng = generator_from(values["fitting"])
+        if "memory_action" in arrays:
+            self._memory = self._empty_memory()
+            for name, array in zip(_MEMORY, self._memory, strict=True):
+                array[:len(arrays[f"memory_{name}"])] = arrays[f"memory_{name}"]
+        self._seen, self._batches = values["seen"], values["batches"]
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays, state = super()._state()

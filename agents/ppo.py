@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from agents.actor import Actor
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.errors import AgentConfigError, DivergedError
+from agents.snapshot import Snapshot, generator_from, generator_state
 from agents.torch_threads import torch_threads
 
 
@@ -122,12 +123,25 @@ class PPOAgent(Agent):
         from agents.ppo_update import Coefficients, PPOUpdate
         from agents.rollout_buffer import RolloutBuffer
 
-        rng = np.random.default_rng(self.seed)
-        model, done = self._model(env, rng)
+        kept = self._kept()
+        if kept is None:
+            rng = np.random.default_rng(self.seed)
+            model, done = self._model(env, rng)
+        else:
+            rng, done = generator_from(kept.values["generator"]), int(kept.values["done"])
+            model = self._model_of(kept.arrays, kept.values)
         coefficients = Coefficients(self.clip_range, self.vf_coef, self.ent_coef, self.max_grad_norm)
-        rollout = RolloutBuffer(env, model, self.n_steps, self.reward_scale, self.seed)
+        rollout = RolloutBuffer(env, model, self.n_steps, self.reward_scale, self.seed, kept.arrays if kept else None)
         size, clock = env.num_envs * self.n_steps, time.perf_counter()
         with PPOUpdate(model, coefficients, self.batch_size, self.torch_threads) as update:
+            if kept is not None:
+                update.resume(kept.arrays)
+                self.actor_ = model.actor()
+
+            def take() -> Snapshot:
+                arrays = self._model_arrays(model) | update.arrays() | rollout.arrays()
+                return Snapshot(arrays, {"generator": generator_state(rng), "done": done})
+
             while done < steps:
                 rollout.collect(rng, self.gamma)
                 done += size
@@ -144,6 +158,7 @@ class PPOAgent(Agent):
                 clock = time.perf_counter()
                 self.actor_ = model.actor()         # so that a report may evaluate the policy as it stands
                 self._report(report, done, metrics)
+                self._offer(take)
         return model.actor()
 
     def _model(self, env: VectorEnv, rng: np.random.Generator) -> tuple[Any, int]:
@@ -151,6 +166,15 @@ class PPOAgent(Agent):
         from agents.actor_critic import ActorCritic
 
         return ActorCritic(self.observation_size, self.num_actions, self.net_arch, rng), 0
+
+    def _model_arrays(self, model: Any) -> dict[str, NDArray]:
+        """Everything of the networks that `_model_of` needs, copied."""
+        return {"weights": model.flat.numpy().copy()}
+
+    def _model_of(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> Any:
+        """The networks of a snapshot."""
+        model, _ = PPOAgent._model(self, None, np.random.default_rng(0))  # type: ignore[arg-type]
+        return with_weights(model, arrays["weights"])
 
     def _learning_rate_at(self, share: float) -> float:
         """After `share` of the budget, which the last update may exceed."""
@@ -182,3 +206,11 @@ class PPOAgent(Agent):
         if not 0 <= value <= 1:
             raise AgentConfigError(f"agent {self.name}: {setting} must lie in [0, 1], got {value}.")
         return value
+
+
+def with_weights(model: Any, weights: NDArray[np.float32]) -> Any:
+    """`model`, with all its weights (parameters,) replaced."""
+    import torch
+
+    model.flat.copy_(torch.from_numpy(weights))
+    return model

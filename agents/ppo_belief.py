@@ -20,7 +20,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from agents.belief import TasteBelief, fit_belief
-from agents.ppo import PPOAgent
+from agents.ppo import PPOAgent, with_weights
 
 if TYPE_CHECKING:
     from agents.belief_network import BeliefActor
@@ -73,6 +73,16 @@ class PPOBelief(PPOAgent):
         model = BeliefActorCritic(self.observation_size, self.num_actions, self.net_arch, rng, self.layout, belief)
         return model, self.warm_up_steps * env.num_envs
 
+    def _model_arrays(self, model: Any) -> dict[str, NDArray]:
+        return super()._model_arrays(model) | _belief_arrays(model.belief)
+
+    def _model_of(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> Any:
+        from agents.belief_network import BeliefActorCritic
+
+        model = BeliefActorCritic(self.observation_size, self.num_actions, self.net_arch, np.random.default_rng(0), self.layout,
+                                  _belief_of(arrays, self.purchase_weight))
+        return with_weights(model, arrays["weights"])
+
     def _random_observations(self, env: VectorEnv, rng: np.random.Generator) -> NDArray:
         """What is seen in the second half of `warm_up_steps` of random allowed actions, (M, D)."""
         env.reset(seed=self.seed)
@@ -85,14 +95,19 @@ class PPOBelief(PPOAgent):
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         actor: BeliefActor = self._need("actor_")
         arrays, state = self._network_state(actor.network)
-        belief = actor.belief
-        arrays |= {"belief_factors": belief.factors, "belief_click_rate": belief.click_rate,
-                   "belief_purchase_rate": belief.purchase_rate}
-        return arrays, state | {"purchase_weight": belief.purchase_weight}
+        return arrays | _belief_arrays(actor.belief), state | {"purchase_weight": actor.belief.purchase_weight}
 
     def _set_state(self, arrays: dict[str, NDArray], state: dict[str, Any]) -> None:
         from agents.belief_network import BeliefActor
 
-        belief = TasteBelief(arrays["belief_factors"], arrays["belief_click_rate"], arrays["belief_purchase_rate"],
-                             float(state["purchase_weight"]))
+        belief = _belief_of(arrays, float(state["purchase_weight"]))
         self.actor_ = BeliefActor(self._network_of(arrays, state), belief, self.layout)
+
+
+def _belief_arrays(belief: TasteBelief) -> dict[str, NDArray]:
+    return {"belief_factors": belief.factors, "belief_click_rate": belief.click_rate,
+            "belief_purchase_rate": belief.purchase_rate}
+
+
+def _belief_of(arrays: dict[str, NDArray], purchase_weight: float) -> TasteBelief:
+    return TasteBelief(arrays["belief_factors"], arrays["belief_click_rate"], arrays["belief_purchase_rate"], purchase_weight)

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.snapshot import optimiser_arrays, set_optimiser
 from agents.tanh_network import slices
 from agents.torch_threads import torch_threads
 
@@ -137,6 +138,14 @@ class PPOUpdate(AbstractContextManager):
 
     def __exit__(self, *exception: object) -> None:
         self._others.shutdown()
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Adam's moments, copied."""
+        return optimiser_arrays(self._adam)
+
+    def resume(self, arrays: dict[str, NDArray]) -> None:
+        """Inverse of `arrays`."""
+        set_optimiser(self._adam, arrays)
 
     def run(
         self, transitions: Transitions, orders: Iterable[NDArray[np.int64]], learning_rate: float

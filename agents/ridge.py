@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agents import row_blocks
 from agents.bandit import Bandit
+from agents.snapshot import Snapshot
 
 FEW = 128       # rows up to which one by one is faster: at d = 65 and 32 actions a solve of all costs as much as some 500
 
@@ -190,6 +191,22 @@ class RidgeBandit(Bandit):
 
     def _greedy_scores(self, observation: NDArray) -> NDArray[np.float64]:
         return self.means(self.features(observation))
+
+    def _learner(self) -> Snapshot:
+        arrays = {"gram": self.gram_, "moment": self.moment_, "count": self.count_, "weights": self._need("weights_"),
+                  "whitener": self.whitener_, "unfactored": self._unfactored}
+        if self._packed is not None:
+            arrays |= {"packed": self._packed, "shadow": self._shadow[0], "shadow_norm": self._shadow[1]}
+        return Snapshot(arrays, {"one_by_one": self._one_by_one})
+
+    def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
+        self.gram_, self.moment_, self.count_ = arrays["gram"], arrays["moment"], arrays["count"]
+        self.weights_, self.whitener_ = arrays["weights"], arrays["whitener"]
+        self._pending[:], self._updated, self._single = False, False, None
+        if "packed" in arrays:
+            self._inverses()                                    # its memory; then what was in it
+            self._packed, self._shadow = arrays["packed"], (arrays["shadow"], arrays["shadow_norm"])
+        self._unfactored, self._one_by_one = arrays["unfactored"], bool(values["one_by_one"])
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         self._need("weights_")

@@ -56,9 +56,19 @@ class RolloutBuffer:
         Reward units per money; `statistics` counts money.
     seed : int
         Of the environment.
+    kept : dict, optional
+        `arrays()` of a buffer that is to be gone on from; the environment, which stands where it stood then, is not reset.
     """
 
-    def __init__(self, env: VectorEnv, model: Any, n_steps: int, reward_scale: float, seed: int) -> None:
+    def __init__(
+        self,
+        env: VectorEnv,
+        model: Any,
+        n_steps: int,
+        reward_scale: float,
+        seed: int,
+        kept: dict[str, np.ndarray] | None = None,
+    ) -> None:
         self.env, self.model, self.n_steps, self.reward_scale = env, model, n_steps, reward_scale
         lanes, actions = env.num_envs, int(env.single_action_space.n)  # type: ignore[attr-defined]
         self.observation = torch.empty(n_steps, lanes, model.inputs)
@@ -69,9 +79,13 @@ class RolloutBuffer:
         self.reward = torch.empty(n_steps, lanes)
         self.done = torch.empty(n_steps, lanes, dtype=torch.bool)
         self._space = model.space(min(BLOCK, lanes))
-        self._next = torch.from_numpy(model.prepare(env.reset(seed=seed)[0]))
-        self._return = np.zeros(lanes)  # money so far in each lane's life
+        self._next = torch.from_numpy(kept["observation"] if kept else model.prepare(env.reset(seed=seed)[0]))
+        self._return = kept["return"] if kept else np.zeros(lanes)  # money so far in each lane's life
         self._clear()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the next rollout needs of this one, copied; after `statistics`, whose sums it does not hold."""
+        return {"observation": self._next.numpy().copy(), "return": self._return.copy()}
 
     def collect(self, rng: np.random.Generator, gamma: float) -> None:
         """Fill the buffer with the next `n_steps` of every lane.

@@ -20,6 +20,7 @@ from agents.actor import Actor
 from agents.base import Agent, Evaluate, Report, one_hot
 from agents.errors import AgentConfigError, DivergedError
 from agents.generators import lent_generators
+from agents.snapshot import Snapshot
 from agents.torch_threads import torch_threads
 
 _REPORT_EVERY = 16_384      # interactions between two reports, where an algorithm updates more often than that
@@ -106,12 +107,29 @@ class SB3Agent(Agent):
         DivergedError
             If a weight or a reward is not finite; the agent then keeps what it knew before.
         """
+        from agents.sb3_snapshot import model_snapshot, resume_model
+
         self._check_env(env)
         with torch_threads(1), lent_generators():   # operations of a tenth of a millisecond: threads would only wait
             lanes = self._lanes(env)
             model, clock, reported = self._model(lanes), time.perf_counter(), 0
+            kept = self._kept()
+            if kept is not None:
+                reported = int(kept.values["reported"])
+                resume_model(model, kept.arrays, kept.values)
+                lanes.set_counted(kept.arrays, kept.values)
+                self.actor_ = self._network(model)
+
+            def take() -> Snapshot:
+                (arrays, values), counted = model_snapshot(model), lanes.counted()
+                return Snapshot(arrays | counted.arrays, values | counted.values | {"reported": reported})
 
             def tell(step: int, last: bool) -> None:
+                note(step, last)
+                if step > 0 and not last:
+                    self._offer(take)
+
+            def note(step: int, last: bool) -> None:
                 nonlocal clock, reported
                 if step == reported or step - reported < _REPORT_EVERY and not last:
                     return
@@ -126,7 +144,8 @@ class SB3Agent(Agent):
                 clock, reported = now, step
                 self._report(report, step, metrics)
 
-            model.learn(max(self.budget(steps), 1), callback=_callback(tell), log_interval=None)
+            left = max(self.budget(steps), 1) - (model.num_timesteps if kept is not None else 0)
+            model.learn(left, callback=_callback(tell), log_interval=None, reset_num_timesteps=kept is None)
 
     def _probabilities(self, observation: NDArray, action_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         probabilities = self._need("actor_").probabilities(observation, action_mask)

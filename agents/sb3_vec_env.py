@@ -24,6 +24,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from agents.checks import check_reward
 from agents.errors import AgentConfigError
 from agents.sb3 import VecEnv
+from agents.snapshot import Snapshot
 
 
 class SB3VecEnv(VecEnv):
@@ -108,6 +109,15 @@ class SB3VecEnv(VecEnv):
             result["rollout/value_per_customer"] = self._life_money / self._lives
         self._clear()
         return result
+
+    def counted(self) -> Snapshot:
+        """What `statistics` will count from."""
+        return Snapshot({"return": self._return}, {"counted": [self._money, self._steps, self._lives, self._life_money]})
+
+    def set_counted(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Inverse of `counted`."""
+        self._return = arrays["return"]
+        self._money, self._steps, self._lives, self._life_money = values["counted"]
 
     def _clear(self) -> None:
         self._money, self._steps, self._lives, self._life_money = 0.0, 0, 0, 0.0

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.bandit import Bandit, greedy
+from agents.snapshot import Snapshot
 
 
 class UCB1(Bandit):
@@ -86,6 +87,12 @@ class UCB1(Bandit):
 
     def _exploring(self, observation: NDArray, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
         return greedy(np.broadcast_to(self.bounds(), (len(observation), self.num_actions)), allowed)
+
+    def _learner(self) -> Snapshot:
+        return Snapshot(*self._state())
+
+    def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
+        self._set_state(arrays, values)
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         return {"count": self._need("count_"), "total": self.total_}, {}

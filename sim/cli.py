@@ -21,6 +21,16 @@ from sim.config import CONF, ConfigError, register_schemas, validate
 from sim.shop import parameters
 
 
+class OutOfMemoryError(Exception):
+    """An allocation failed; what was written before is whole."""
+
+    exit_code = 1
+
+    def __init__(self, error: MemoryError) -> None:
+        known = str(error) or "no size known"
+        super().__init__(f"memory ran out ({known}); lower evaluate.customers or agent.num_envs, or use a larger machine")
+
+
 def _sentence(error: BaseException) -> str:
     """The first lines of an error without Hydra's trace of keys and types."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -104,6 +114,8 @@ def run_command(
             check(cfg)
             return task(cfg)
         except Exception as error:
+            if isinstance(error, MemoryError):
+                error = OutOfMemoryError(error)
             if sweep.in_sweep():  # the other jobs go on; the sweep tells in the end, wherever this job runs
                 sweep.note_failure(error)
                 fail(error)

@@ -99,6 +99,14 @@ class TrackingConfig:
 
 
 @dataclasses.dataclass
+class CheckpointConfig:
+    """How often a run that learns is kept."""
+
+    seconds: float | None = MISSING
+    keep: int = MISSING
+
+
+@dataclasses.dataclass
 class RunConfig:
     """What `python -m sim.run` understands."""
 
@@ -113,6 +121,8 @@ class RunConfig:
     evaluate: EvaluateConfig = MISSING
     tune: CustomersConfig = MISSING
     tracking: TrackingConfig = MISSING
+    checkpoint: CheckpointConfig = MISSING
+    resume: str | None = None
     replay: PageSettings = MISSING
     trusted_targets: list[str] = dataclasses.field(default_factory=list)
     load_agent: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -181,6 +191,9 @@ def validate(cfg: Any) -> None:
     _within("tune.customers", cfg.tune.customers, 2, 10**7)
     _within("population.evaluation_share", cfg.population.evaluation_share, 0.01, 0.9)
     _within("env.discount_per_day", cfg.env.discount_per_day, 0.0, 1.0)
+    if cfg.checkpoint.seconds is not None:
+        _within("checkpoint.seconds", cfg.checkpoint.seconds, 0, 10**9)
+    _within("checkpoint.keep", cfg.checkpoint.keep, 1, 10**6)
     _check_evaluate(cfg.evaluate, twin=cfg.env.twin.twin > 0)
     known = agents_known()
     for name in cfg.baselines:

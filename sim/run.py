@@ -5,6 +5,7 @@ python -m sim.run agent=ppo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -12,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sim.cli import run_command
+from sim.cli import fail, run_command
+from sim.config import ConfigError
 
 
 def run(cfg: Any) -> float:
@@ -29,6 +31,8 @@ def run(cfg: Any) -> float:
     from sim.evaluation.oracle.references import optimum, reference
     from sim.evaluation.rollout import value_per_customer
     from sim.evaluation.session_log import SessionWriter
+    from sim.progress import RunProgress
+    from sim.run_folder import OPERATIONAL, working_in
     from sim.shop.scenarios import build_shop
     from sim.tracking import Tracker, git_state, library_versions
     from sim.tracking.spool import run_record
@@ -37,6 +41,8 @@ def run(cfg: Any) -> float:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for name in OPERATIONAL:
+        plain.pop(name)
 
     # 1 the shop: whose faces, which labels, which customers
     p = cfg.population
@@ -69,22 +75,27 @@ def run(cfg: Any) -> float:
     tracker = Tracker(cfg.tracking.uri, experiment, cfg.tracking.enabled)
     name = recording.run_name(agent.name, shop.name, plain["camera"], cfg.seed)
     tags = recording.tags(plain, agent.name, shop, git)
-    with tracker.run(name=name, folder=folder, tags=tags, parent=sweep) as tracked:
+    resume = cfg.resume is not None
+    with (
+        working_in(folder, plain, list(hydra.overrides.task), resume) as key,
+        contextlib.nullcontext(RunProgress(folder, key, cfg.checkpoint.seconds, cfg.checkpoint.keep, resume)) as progress,
+        tracker.run(name=name, folder=folder, tags=tags, parent=sweep, resume=resume) as tracked,
+    ):
         recording.begin(tracked, plain, shop, table, folder)
         # 3 learn
-        tune = (cfg.tune.customers, cfg.tune.seed)
         curve: list[tuple[int, float]] = []
         for policy in policies:
             main = policy is agent
-            trained = training.train(
+            trained = training.learned(
                 policy,
                 shop,
+                folder / "policies" / policy.name,
+                progress,
                 steps=cfg.steps if main else None,
-                tune=tune,
+                tune=(cfg.tune.customers, cfg.tune.seed),
                 report=(lambda step, metrics: tracked.metrics(metrics, step)) if main else None,
                 with_curve=main,
             )
-            policy.save(folder / "policies" / policy.name)
             timing[f"train_{policy.name}"] = trained.seconds
             curve = trained.curve if main else curve
 
@@ -137,6 +148,7 @@ def run(cfg: Any) -> float:
         load_agent = instantiate(cfg.load_agent)
         page = recording.replay_page(cfg.replay, folder, load_agent, shop, table, cfg.trusted_targets)
         recording.finish(tracked, plain, shop, agent, summary, folder, page)
+    progress.clear()
 
     what = (
         f"{e.customers:,} customers, {faces}; agent {agent.name}, seed {cfg.seed}, camera {plain['camera']['emotion']}"
@@ -151,7 +163,7 @@ def run(cfg: Any) -> float:
         print(
             "  make replay                                      watch single customers, and what else could have been"
         )
-    kept = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed")]
+    kept = [o for o in hydra.overrides.task if o.split("=")[0] not in ("agent", "camera", "seed", "resume")]
     again = shlex.join([f"agent={hydra.runtime.choices['agent']}", *kept])
     print(f"  python -m sim.run {again} camera=blind         the same without a camera: what is perception worth?")
     print(f"  python -m sim.run -m {again} 'seed=range(3)'   three seeds: how much is training luck?")
@@ -192,7 +204,15 @@ def _point_latest(folder: Path) -> None:
 
 def main() -> None:
     """Entry point of `python -m sim.run` and `push-sim`."""
-    sys.exit(run_command(run, "config"))
+    arguments = sys.argv[1:]
+    try:
+        if any(a.startswith(("resume=", "hydra.run.dir=")) for a in arguments):
+            from sim.resume import resolved
+
+            arguments = resolved(arguments)
+    except ConfigError as error:
+        sys.exit(fail(error))
+    sys.exit(run_command(run, "config", arguments))
 
 
 if __name__ == "__main__":

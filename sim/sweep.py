@@ -124,5 +124,8 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
         own = " ".join(o for o in job["overrides"] if o not in common)
         table.add_row(job["job"], own, value, job["error"] or "", style="red" if job["error"] else None)
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
+    for job in jobs:
+        if job["error"]:
+            print(f"{job['job']} alone, from where it stopped:  python -m sim.run resume={os.path.relpath(folder / job['job'])}")
     print(f"sweep.json and all runs lie in {os.path.relpath(folder)}; beside each other:")
     print(f"  python -m sim.compare 'runs=[{os.path.relpath(folder)}]'")

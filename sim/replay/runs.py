@@ -81,7 +81,7 @@ def find_run(text: str, tracking_uri: Callable[[], str] | None = None, outputs: 
     if folder.is_dir():
         return read_run(folder)
     if re.fullmatch(r"[0-9a-f]{32}", text):
-        local = _local_run(text, outputs)
+        local = local_run(text, outputs)
         return read_run(local if local else _downloaded(text, tracking_uri))
     raise ReplayError(f"run={text}: no such folder, and no MLflow run id (32 hexadecimal digits); try run=latest")
 
@@ -123,7 +123,7 @@ def _config(path: Path) -> dict[str, Any]:
     return plain  # type: ignore[return-value]
 
 
-def _local_run(run_id: str, outputs: Path) -> Path | None:
+def local_run(run_id: str, outputs: Path) -> Path | None:
     """The folder whose spool says that it is this MLflow run; asks no server and loads no mlflow."""
     needle = f'"{run_id}"'.encode()
     for spool in sorted(outputs.glob("**/spool*.jsonl")):

@@ -36,6 +36,10 @@ class Delivery(threading.Thread):
         Time between batches, and after a failure.
     repair : str or None
         Experiment whose dead runs are ended once this run is there.
+    run_id : str or None
+        Of a run that the store has already.
+    resumed : bool
+        The store may have the run although its id is not known.
     """
 
     def __init__(
@@ -46,9 +50,11 @@ class Delivery(threading.Thread):
         flush_seconds: float = FLUSH_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         repair: str | None = None,
+        run_id: str | None = None,
+        resumed: bool = False,
     ) -> None:
         super().__init__(name="tracking", daemon=True)
-        self.run_id: str | None = None
+        self.run_id: str | None = run_id
         self.progress = time.monotonic()  # of the last call that the store answered
         self._uri, self._spool, self._on_trouble = uri, spool, on_trouble
         self._flush_seconds, self._retry_seconds = flush_seconds, retry_seconds
@@ -56,7 +62,7 @@ class Delivery(threading.Thread):
         self._wake = threading.Condition()
         self._closing = False
         self._settled = threading.Event()  # the first attempt is over
-        self._attempts = 0
+        self._attempts = int(resumed)
         self._store: MlflowStore | None = None
         self._repair = repair
 

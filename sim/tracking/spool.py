@@ -11,6 +11,7 @@ is read.  Kinds of records, each with its number `n` and the time in millisecond
     artifact   path (absolute), folder
     model      path (absolute), name, step, ...            see `models`
     end        status
+    resume                                                 the run goes on after its end, or after a kill
     delivered  upto, run_id                                the store has all records up to this number
 
 The file is locked while its run lives, so that a run that was killed can be told from one that goes on (`alive`).
@@ -22,7 +23,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +42,13 @@ class Spool:
     folder : Path or None
         Run folder, made if missing.  A folder that already holds a spool gets `spool-2.jsonl` and so on.  None keeps
         nothing on disk.
+    resume : bool
+        Go on with the folder's newest spool where there is one that says what run it is.
+
+    Attributes
+    ----------
+    before : list of dict
+        With `resume`: the records that were there, as `undelivered` reads them back.
 
     Raises
     ------
@@ -48,14 +56,27 @@ class Spool:
         If the file cannot be made.
     """
 
-    def __init__(self, folder: Path | str | None) -> None:
+    def __init__(self, folder: Path | str | None, resume: bool = False) -> None:
         self.path: Path | None = None
         self.error: OSError | None = None
         self._lock = threading.Lock()
         self._count = 0
         self._file: IO[str] | None = None
-        if folder is not None:
+        self.before: list[Record] = []
+        if folder is None:
+            return
+        former = newest_spool(folder) if resume else None
+        if former is not None:
+            self.before = list(read_spool(former))
+        if former is None or not self.before or self.before[0]["kind"] != "run":
+            self.before = []
             self.path, self._file = _new_file(Path(folder).resolve())
+            return
+        self.path = former.resolve()
+        self._file = open(self.path, "a", encoding="utf-8")
+        hold(self._file)
+        self._file.write("\n")  # ends a line that a kill tore
+        self._count = 1 + max(int(record.get("n", 0)) for record in self.before)
 
     def add(self, kind: str, **fields: Any) -> Record:
         """Write one record and return it.  A full disk stops the file, not the caller: see `error`."""
@@ -96,10 +117,15 @@ def _new_file(folder: Path) -> tuple[Path, IO[str]]:
         return path, stream
 
 
+def newest_spool(folder: Path | str) -> Path | None:
+    """The spool in a folder that was written last, None where there is none."""
+    return max(Path(folder).glob("spool*.jsonl"), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def run_record(folder: Path | str) -> Record | None:
     """The first record of the newest spool in a folder, None where there is none."""
-    spools = sorted(Path(folder).glob("spool*.jsonl"), key=lambda path: path.stat().st_mtime)
-    first = next(read_spool(spools[-1]), None) if spools else None
+    newest = newest_spool(folder)
+    first = next(read_spool(newest), None) if newest else None
     return first if first is not None and first["kind"] == "run" else None
 
 
@@ -123,9 +149,14 @@ def read_spool(path: Path | str) -> Iterator[Record]:
 
 def undelivered(path: Path | str) -> tuple[list[Record], str | None]:
     """Records that the store does not have yet, the `run` record always first; and the MLflow run id, if known."""
+    return undelivered_of(read_spool(path))
+
+
+def undelivered_of(everything: Iterable[Record]) -> tuple[list[Record], str | None]:
+    """As `undelivered`, of the records of a spool."""
     records: list[Record] = []
     upto, run_id = -1, None
-    for record in read_spool(path):
+    for record in everything:
         if record["kind"] == "delivered":
             upto, run_id = max(upto, int(record["upto"])), record["run_id"]
         else:

@@ -175,6 +175,8 @@ class MlflowStore:
                 self.client.log_inputs(run_id, [dataset_input(record)])
             elif kind == "model":
                 log_policy(self.client, run_id, record)
+            elif kind == "resume":
+                self.client.update_run(run_id, status="RUNNING")
             elif kind == "end":
                 self.end(run_id, record["status"], record["time"])
         self._send_metrics(run_id, metrics)

@@ -55,7 +55,8 @@ def sync(folder: Path | str, uri: str) -> Counts:
 
 def _is_whole(path: Path) -> bool:
     """Whether the store has everything of a spool, its end included."""
-    return not undelivered(path)[0] and any(record["kind"] == "end" for record in read_spool(path))
+    kinds = [record["kind"] for record in read_spool(path) if record["kind"] != "delivered"]
+    return not undelivered(path)[0] and kinds[-1:] == ["end"]
 
 
 def deliver(store: MlflowStore, path: Path, counts: Counts | None = None) -> None:

@@ -25,7 +25,8 @@ from typing import Any, Self
 from sim.tracking.delivery import FLUSH_SECONDS, Delivery
 from sim.tracking.errors import TrackingError
 from sim.tracking.names import finite_only
-from sim.tracking.spool import Record, Spool
+from sim.tracking.recorded import Recorded
+from sim.tracking.spool import Record, Spool, undelivered_of
 from sim.tracking.store import HOST_TAG, SPOOL_TAG, check_reachable, prepare_environment
 from sim.tracking.uri import checked_uri, default_uri, shown_uri
 
@@ -83,6 +84,7 @@ class Tracker:
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         parent: str | Record | None = None,
+        resume: bool = False,
     ) -> Run:
         """A run, to be entered with `with`.
 
@@ -97,8 +99,11 @@ class Tracker:
         parent : str, dict or None
             The run that this one belongs to (a sweep): its MLflow id, or its `run_record`, which does not need a store
             that answers.
+        resume : bool
+            Go on with the run whose spool lies in `folder`, where there is one: the same run in MLflow, RUNNING again.  What
+            it recorded before is not recorded a second time.
         """
-        return Run(self, name, folder, dict(tags or {}), dict(params or {}), parent)
+        return Run(self, name, folder, dict(tags or {}), dict(params or {}), parent, resume)
 
 
 class Run:
@@ -112,8 +117,11 @@ class Run:
         tags: dict[str, Any],
         params: dict[str, Any],
         parent: str | Record | None,
+        resume: bool = False,
     ) -> None:
         self.name = name
+        self._resume = resume
+        self._recorded = Recorded()
         self.spool_path: Path | None = None
         self._tracker, self._folder, self._parent = tracker, folder, parent
         self._first_tags, self._first_params = tags, params
@@ -143,6 +151,7 @@ class Run:
         if dropped:
             self._non_finite += dropped
             kept["tracking/non_finite"] = float(self._non_finite)
+        kept = self._recorded.new(kept, int(step))
         if kept:
             self._record("metrics", step=int(step), values=kept)
 
@@ -194,23 +203,32 @@ class Run:
             return self
         prepare_environment()
         try:
-            self._spool = Spool(self._folder)
+            self._spool = Spool(self._folder, self._resume)
         except OSError as error:
             logger.warning("no local copy of the run's records: %s", error)
         self.spool_path = self._spool.path
+        here = {HOST_TAG: socket.gethostname(), SPOOL_TAG: str(self.spool_path) if self.spool_path else ""}
+        rest, run_id = undelivered_of(self._spool.before)
         self._delivery = Delivery(
-            tracker.uri, self._spool, self._trouble, tracker.flush_seconds, repair=tracker.experiment
-        )
-        self._record(
-            "run",
-            experiment=tracker.experiment,
-            name=self.name,
-            tags=_text(self._first_tags)
-            | {HOST_TAG: socket.gethostname(), SPOOL_TAG: str(self.spool_path) if self.spool_path else ""},
-            parent=self._parent,
-            uri=shown_uri(tracker.uri),
-            key=uuid.uuid4().hex,
-        )
+            tracker.uri, self._spool, self._trouble, tracker.flush_seconds, repair=tracker.experiment,
+            run_id=run_id, resumed=bool(self._spool.before),
+        )  # fmt: skip
+        if self._spool.before:
+            self._recorded = Recorded(self._spool.before)
+            for record in rest:
+                self._delivery.put(record)
+            self._record("resume")
+            self.tags(here)  # perhaps another machine, or the folder was moved
+        else:
+            self._record(
+                "run",
+                experiment=tracker.experiment,
+                name=self.name,
+                tags=_text(self._first_tags) | here,
+                parent=self._parent,
+                uri=shown_uri(tracker.uri),
+                key=uuid.uuid4().hex,
+            )
         if self._first_params:
             self.params(self._first_params)
         try:
@@ -238,7 +256,7 @@ class Run:
                 signal.signal(signal.SIGTERM, self._old_sigterm)
 
     def _record(self, kind: str, **fields: Any) -> None:
-        if self._delivery is None:
+        if self._delivery is None or (kind, fields) in self._recorded:
             return
         had_error = self._spool.error
         self._delivery.put(self._spool.add(kind, **fields))
