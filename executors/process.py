@@ -64,6 +64,7 @@ class _Worker:
         self.number, self._reports = number, reports
         self._pool: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
+        self._now: Future[Any] | None = None
 
     def submit(self, *call: Any) -> Future[Any]:
         if self._pool is None:
@@ -71,7 +72,8 @@ class _Worker:
             self._pool = ProcessPoolExecutor(1, context, _start, (self._reports,))
             with _threads_of_children():
                 self._pid = self._pool.submit(os.getpid)
-        return self._pool.submit(_work, *call)
+        self._now = self._pool.submit(_work, *call)
+        return self._now
 
     @property
     def name(self) -> str:
@@ -87,9 +89,11 @@ class _Worker:
         self._pool = self._pid = None
 
     def end(self) -> None:
+        """At once: what it still does is lost."""
         if self._pool is None:
             return
-        if self._pid is not None and self._pid.done() and self._pid.exception() is None:
+        busy = self._now is not None and not self._now.done()
+        if busy and self._pid is not None and self._pid.done() and self._pid.exception() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid.result(), signal.SIGTERM)
         self._pool.shutdown(wait=True, cancel_futures=True)

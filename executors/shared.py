@@ -28,5 +28,5 @@ class Shared:
         if self._key not in _held:
             while len(_held) >= _KEPT:
                 _held.pop(next(iter(_held)))
-            _held[self._key] = pickle.loads(self._bytes)  # noqa: S301  from our own parent process
+            _held[self._key] = pickle.loads(self._bytes)
         return _held[self._key]

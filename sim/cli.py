@@ -94,15 +94,18 @@ def run_command(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from sim import sweep
+    from executors.threads import one_thread
+    from sim import launcher, sweep
 
     register_schemas()
+    launcher.register()
     outcome: list[int] = []
 
     def guarded(cfg: Any) -> Any:
         try:
             check(cfg)
-            return task(cfg)
+            with one_thread():  # the same bits on every machine and in every worker, however many processors there are
+                return task(cfg)
         except Exception as error:
             if sweep.in_sweep():  # the other jobs go on; the sweep tells in the end, wherever this job runs
                 sweep.note_failure(error)

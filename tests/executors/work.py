@@ -12,7 +12,7 @@ import numpy as np
 from executors import report
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     exit_code = 2
 
 
@@ -39,7 +39,7 @@ def square(x: int) -> int:
 
 def refuse(x: int) -> int:
     if x == 1:
-        raise Refused("number 1 is\nnot wanted")
+        raise RefusedError("number 1 is\nnot wanted")
     if x == 2:
         raise RuntimeError("a fault")
     return x
