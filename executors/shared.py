@@ -1,4 +1,4 @@
-"""One object for many tasks: pickled once, unpickled once in every worker.
+"""One object for many tasks: pickled once, unpickled once in every worker; without workers never.
 
 Only between processes of one command; nothing that lies on a disk is read like this.
 """
@@ -6,27 +6,36 @@ Only between processes of one command; nothing that lies on a disk is read like 
 from __future__ import annotations
 
 import hashlib
+import pickle
 from typing import Any
 
 _KEPT = 4  # objects that a worker holds; the oldest goes first
-_held: dict[str, Any] = {}
+_held: dict[str, Shared] = {}
 
 
 class Shared:
-    """An object to put into the arguments of many tasks; `get()` gives it in the worker."""
+    """An object to put into the arguments of many tasks; `get()` gives it where the task runs."""
 
     def __init__(self, value: Any) -> None:
-        import cloudpickle  # functions that were defined in a command's own file travel too
-
-        self._bytes = cloudpickle.dumps(value)
-        self._key = hashlib.sha256(self._bytes).hexdigest()
+        self._value = value
+        self._sent: tuple[bytes, str] | None = None
 
     def get(self) -> Any:
-        """The object, the same one for every task of this worker that asks."""
-        import pickle
+        """The object, in one worker the same one for every task."""
+        return self._value
 
-        if self._key not in _held:
-            while len(_held) >= _KEPT:
-                _held.pop(next(iter(_held)))
-            _held[self._key] = pickle.loads(self._bytes)
-        return _held[self._key]
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._sent is None:
+            import cloudpickle  # functions that were defined in a command's own file travel too
+
+            content = cloudpickle.dumps(self._value)
+            self._sent = content, hashlib.sha256(content).hexdigest()
+        return _receive, self._sent
+
+
+def _receive(content: bytes, key: str) -> Shared:
+    if key not in _held:
+        while len(_held) >= _KEPT:
+            _held.pop(next(iter(_held)))
+        _held[key] = Shared(pickle.loads(content))
+    return _held[key]
