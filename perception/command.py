@@ -108,7 +108,8 @@ def usage(name: str, purpose: str, settings: Sequence[Setting], example: str) ->
 
 def run(name: str, purpose: str, settings: Sequence[Setting], example: str, body: Callable[..., int | None],
         arguments: Sequence[str] | None = None) -> int:
-    """Parse, call ``body(**values)``, a dot in a name being an underscore, and give the exit code: 0, an error's own, or 130 after Ctrl-C."""
+    """Parse, call ``body(**values)`` (a dot in a name becomes an underscore), and give the exit code: 0, an error's own, or 130
+    after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if any(word in ("-h", "--help", "help") for word in words):
         print(usage(name, purpose, settings, example))
