@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+NO_CLUSTER = (
+    "{what}.address={address}: no Ray cluster answers there; start one with ray start --head, or leave the address away to start Ray here"
+)
+
+
 class ExecutorError(ValueError):
     """An executor that cannot be used as asked for: unknown, not installed, not reachable, or without workers."""
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import collections
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from executors.errors import ExecutorError
+from executors.errors import NO_CLUSTER, ExecutorError
 from executors.tasks import ATTEMPTS, WORKER, Failure, Outcome, Task, attempt
 from executors.threads import pin_to_one_thread
-
-_PATIENCE = 5.0  # seconds for a cluster to answer at all
 
 
 def _work(function: Callable[[Any], Any], argument: Any) -> tuple[Any, Failure | None]:
@@ -60,15 +57,10 @@ class RayExecutor:
         if address is None:
             self._ray.init(num_cpus=workers or processors(), include_dashboard=False, **quiet)
             return
-        away = ExecutorError(
-            f"{what}.address={address}: no Ray cluster answers there; start one with ray start --head, or leave the address away"
-        )
-        if address != "auto" and not _answers(address):
-            raise away
         try:
             self._ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError):
-            raise away from None
+            raise ExecutorError(NO_CLUSTER.format(what=what, address=address)) from None
 
     @property
     def workers(self) -> int:
@@ -135,12 +127,3 @@ def _lost(error: Exception, task: Task) -> Failure:
     if isinstance(error, RayTaskError):  # the argument or the value could not be sent
         return Failure(f"{task.name}: {first[:300]}", str(error))
     return Failure(f"the worker of {task.name} was lost ({type(error).__name__}: {first[:160]})", died=True)
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
-            return True
-    except (OSError, ValueError):
-        return False

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 
-from executors.errors import ExecutorError
+from executors.errors import NO_CLUSTER, ExecutorError
 from executors.process import ProcessExecutor
 from executors.serial import SerialExecutor
 from executors.tasks import Executor, inside_worker
 
 EXECUTORS = ("serial", "process", "ray")
 MOST_WORKERS = 1024
+_PATIENCE = 5.0  # seconds for a cluster to answer at all
 
 
 def processors() -> int:
@@ -39,6 +41,18 @@ def check_settings(name: str, workers: int | None = None, address: str | None = 
         raise ExecutorError(f"{what}.address={address} is for {what}=ray; {what}={name} runs on this machine")
     if name == "ray" and importlib.util.find_spec("ray") is None:
         raise ExecutorError(f"{what}=ray needs the package ray: pip install 'product-push-simulator[ray]', or take {what}=process")
+    if address is not None and address != "auto" and not inside_worker() and not _answers(address):
+        raise ExecutorError(NO_CLUSTER.format(what=what, address=address))
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens at HOST:PORT."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
 
 
 def make_executor(name: str, workers: int | None = None, address: str | None = None, *, what: str = "executor") -> Executor:

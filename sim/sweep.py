@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import traceback
 from pathlib import Path
 from typing import Any
@@ -139,5 +140,9 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
         own = " ".join(o for o in job["overrides"] if o not in common)
         table.add_row(job["job"], own, value, job["error"] or "", style="red" if job["error"] else None)
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
+    if failed:
+        one = next(job for job in jobs if job["value"] is None)
+        again = shlex.join([*one["overrides"], f"hydra.run.dir={os.path.relpath(folder / one['job'])}"])
+        print(f"a failed one again, alone and in its own place:\n  python -m sim.run {again}")
     print(f"sweep.json and all runs lie in {os.path.relpath(folder)}; beside each other:")
     print(f"  python -m sim.compare 'runs=[{os.path.relpath(folder)}]'")

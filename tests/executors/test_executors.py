@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import pickle
 import subprocess
@@ -119,6 +118,12 @@ def test_settings_that_cannot_work_are_refused_in_one_sentence(settings, sentenc
     assert sentence in str(caught.value) and "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
+def test_an_address_where_nobody_answers_is_refused_before_any_work():
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    with pytest.raises(ExecutorError, match="executor.address=127.0.0.1:1: no Ray cluster answers there; start one with ray start"):
+        check_settings("ray", None, "127.0.0.1:1")
+
+
 def test_without_ray_the_extra_is_named(monkeypatch):
     import importlib.util
 
@@ -130,4 +135,3 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 def test_a_worker_asked_for_an_executor_takes_serial(monkeypatch):
     monkeypatch.setenv("PUSH_SIM_WORKER", "process")
     assert isinstance(make_executor("process", 2), SerialExecutor)
-    assert multiprocessing.active_children() is not None

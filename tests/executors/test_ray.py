@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executors import ExecutorError, SerialExecutor, Task, in_order, make_executor
+from executors import SerialExecutor, Task, in_order, make_executor
 from tests.executors import work
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -66,8 +66,3 @@ def test_a_task_that_kills_its_worker_twice_is_a_failure_and_the_others_finish(t
         found = everything(executor, work.die, [(str(tmp_path), x, deaths.get(x, 0)) for x in range(4)])
     assert [o.value for o in found] == [0, 1, None, 9] and [o.attempts for o in found] == [1, 2, 2, 1]
     assert found[2].failure.died and "task 2" in found[2].failure.message
-
-
-def test_an_address_where_nobody_answers_is_one_sentence():
-    with pytest.raises(ExecutorError, match="executor.address=127.0.0.1:1: no Ray cluster answers there; start one with ray start"):
-        make_executor("ray", None, "127.0.0.1:1")
