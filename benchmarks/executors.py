@@ -43,10 +43,10 @@ def command(module: str, arguments: list[str], folder: Path) -> tuple[float, flo
 
 
 def digest_of_run(run: Path) -> str:
-    """Everything that a run found, without times and versions."""
+    """Everything that a run found, without times, speeds and versions."""
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     found = hashlib.sha256(json.dumps([summary[key] for key in ("policies", "paired", "curve", "digests")]).encode())
-    policies = sorted(path for path in (run / "policies").rglob("*") if path.is_file())
+    policies = sorted((run / "policies").rglob("*.safetensors"))  # what they learned; agent.json also notes how fast
     for path in (run / "sessions.parquet", run / "customers.parquet", *policies):
         found.update(path.read_bytes())
     return found.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 NO_CLUSTER = (
     "{what}.address={address}: no Ray cluster answers there; start one with ray start --head, or leave the address away to start Ray here"
 )

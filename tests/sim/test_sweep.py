@@ -44,7 +44,8 @@ def test_the_table_shows_what_differs_between_the_jobs(tmp_path, capsys):
 
 def test_a_job_whose_process_died_is_listed_with_its_name_and_can_be_run_again_alone(tmp_path, capsys):
     job(tmp_path, "0-ppo", ["agent=ppo", "seed=0"], summary=12.5)
-    sweep.note_death(tmp_path / "1-ppo", ["agent=ppo", "seed=1"], "worker 2 (process 77) died at agent=ppo seed=1, for the second time", None)
+    reason = "worker 2 (process 77) died at agent=ppo seed=1, for the second time"
+    sweep.note_death(tmp_path / "1-ppo", ["agent=ppo", "seed=1"], reason, None)
     found = sweep.outcome(tmp_path)
     assert [one["exit_code"] for one in found] == [0, 1] and "worker 2 (process 77) died" in found[1]["error"]
     sweep.tell(found, tmp_path)
