@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from executors import SerialExecutor
 from sim.evaluation.evaluate import evaluate, logged_customers
 from sim.evaluation.metrics import GUARD_RAILS, METRICS, compare, compare_all, per_customer, summarise
 from sim.evaluation.oracle.myopic import MyopicOracle
@@ -174,6 +175,16 @@ def test_a_log_beyond_the_size_of_a_part_is_a_folder_that_reads_as_the_same_tabl
     a, b = (pq.read_table(tmp_path / name).to_pandas() for name in ("one.parquet", "many.parquet"))
     assert a.astype({"policy": str}).equals(b.astype({"policy": str})) and len(a) == one.rows == many.rows
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.parquet", "one.parquet"]
+
+
+def test_customers_lived_in_shares_on_an_executor_give_the_bits_of_those_lived_here(shop, tmp_path):
+    found = []
+    for name, executor in (("here", None), ("shares", SerialExecutor())):
+        with SessionWriter(tmp_path / name, shop) as writer:
+            found.append(evaluate(UniformPolicy(), shop, customers=70, seed=5, writer=writer, logged=30, executor=executor))
+    here, shares = found
+    assert all(here.totals[name].tobytes() == shares.totals[name].tobytes() for name in here.totals)
+    assert (here.emotions == shares.emotions).all() and (tmp_path / "here").read_bytes() == (tmp_path / "shares").read_bytes()
 
 
 def test_what_is_logged_follows_the_setting():
