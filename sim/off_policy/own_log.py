@@ -19,7 +19,7 @@ from sim.replay.runs import POLICIES, Run, find_run
 from sim.replay.shops import build_run_shop
 from sim.shop.world import Shop
 
-BLOCK_ROWS = 800_000  # opportunities held at once, some 2 kB each
+BLOCK_ROWS = 400_000  # opportunities held at once, some 4 kB each while they are estimated
 
 
 @dataclasses.dataclass(frozen=True)
