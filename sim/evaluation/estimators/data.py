@@ -9,6 +9,7 @@ log of mu speaks about pi as far as mu acts where pi does (Horvitz & Thompson 19
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class LoggedLives:
         lengths = self.lengths[customers]
         start = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.start[customers] - start[:-1], lengths) + np.arange(start[-1])
-        taken = {
+        taken: dict[str, Any] = {
             field.name: None if (column := getattr(self, field.name)) is None else column[rows]
             for field in dataclasses.fields(self)
             if field.name not in ("start", "longest")
