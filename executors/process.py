@@ -27,6 +27,7 @@ from executors.tasks import ATTEMPTS, WORKER, Failure, Outcome, Task, attempt, l
 from executors.threads import VARIABLES, pin_to_one_thread
 
 _POLL = 0.5  # seconds between looks at the progress
+_START = 60.0  # seconds that a process may take to begin
 
 _reports: Any = None
 
@@ -67,13 +68,20 @@ class _Worker:
         self._now: Future[Any] | None = None
 
     def submit(self, *call: Any) -> Future[Any]:
+        try:
+            self._now = self._started().submit(_work, *call)
+        except BrokenProcessPool:  # it died while it had no task
+            self.forget()
+            self._now = self._started().submit(_work, *call)
+        return self._now
+
+    def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _start, (self._reports,))
             with _threads_of_children():
                 self._pid = self._pool.submit(os.getpid)
-        self._now = self._pool.submit(_work, *call)
-        return self._now
+        return self._pool
 
     @property
     def name(self) -> str:
@@ -92,10 +100,9 @@ class _Worker:
         """At once: what it still does is lost."""
         if self._pool is None:
             return
-        busy = self._now is not None and not self._now.done()
-        if busy and self._pid is not None and self._pid.done() and self._pid.exception() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGTERM)
+        if self._pid is not None and self._now is not None and not self._now.done():  # one without a task ends by itself
+            with contextlib.suppress(Exception):  # it has died already
+                os.kill(self._pid.result(_START), signal.SIGTERM)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._pid = None
 

@@ -62,6 +62,15 @@ def test_a_worker_killed_at_a_task_is_named_the_task_is_tried_once_more_and_twic
     assert said.count("it is tried once more") == 2 and "(process " in said and "died at task 1 " in said
 
 
+def test_a_worker_that_dies_between_tasks_is_replaced_without_a_word():
+    with ProcessExecutor(1) as executor:
+        pid = values(executor, work.sleep, [0])[0]
+        os.kill(pid, 9)
+        time.sleep(0.3)
+        outcomes = list(executor.run(work.sleep, [Task("a", 0)]))
+    assert outcomes[0].value not in (None, pid)
+
+
 def test_a_shared_object_is_unpickled_once_in_a_process():
     shared = Shared({"weights": list(range(1000))})
     copies = [pickle.loads(pickle.dumps(shared)) for _ in range(3)]
