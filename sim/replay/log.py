@@ -80,29 +80,21 @@ class SessionTable:
         wanted = list(dict.fromkeys([*columns, "customer", "step"]))
         waiting: list[pa.Table] = []
         held, last = 0, -1
-
-        def whole() -> pa.Table:
-            nonlocal last
-            table = pa.concat_tables(waiting, promote_options="default").unify_dictionaries()
-            table = table.sort_by([("customer", "ascending"), ("step", "ascending")])
-            ids = table["customer"].to_numpy()
-            if ids[0] <= last:
-                raise ReplayError(f"the log of {policy} is not in the order of its customers ({ids[0]} comes after {last})")
-            return table
-
         for group in self._groups(wanted, [policy], None):
             waiting.append(group)
             held += len(group)
-            if held >= rows:
-                table = whole()
+            if held > rows:
+                table = _by_customer(waiting, last, policy)
                 ids = table["customer"].to_numpy()
-                cut = int(np.searchsorted(ids, ids[-1]))  # the last one's life may go on in the next group
-                if cut:
-                    last = int(ids[cut - 1])
-                    yield table.slice(0, cut).select(columns)
-                waiting, held = [table.slice(cut)], len(table) - cut
+                end = int(np.searchsorted(ids, ids[-1]))  # the last one's life may go on in the next group
+                for first, past in _whole_lives(ids[:end], rows):
+                    last = int(ids[past - 1])
+                    yield table.slice(first, past - first).select(columns)
+                waiting, held = [table.slice(end)], len(table) - end
         if held:
-            yield whole().select(columns)
+            table = _by_customer(waiting, last, policy)
+            for first, past in _whole_lives(table["customer"].to_numpy(), rows):
+                yield table.slice(first, past - first).select(columns)
 
     def customers(self, policy: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids (n,) of the customers of a policy, ascending, and how many rows (n,) each has."""
@@ -131,6 +123,27 @@ class SessionTable:
                         table = table.filter(pc.is_in(table["customer"], pa.array(ids)))
                     if len(table):
                         yield table.select(columns)
+
+
+def _by_customer(groups: list[pa.Table], last: int, policy: str) -> pa.Table:
+    """Row groups as one table, sorted; all customers come after `last`."""
+    table = pa.concat_tables(groups, promote_options="default").unify_dictionaries()
+    table = table.sort_by([("customer", "ascending"), ("step", "ascending")])
+    first = table["customer"][0].as_py()
+    if first <= last:
+        raise ReplayError(f"the log of {policy} is not in the order of its customers ({first} comes after {last})")
+    return table
+
+
+def _whole_lives(ids: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
+    """Spans of at most `rows` rows of sorted ids (T,) that cut no customer in two; a longer life is a span of its own."""
+    first = 0
+    while first < len(ids):
+        past = len(ids) if len(ids) - first <= rows else int(np.searchsorted(ids, ids[first + rows]))
+        if past <= first:
+            past = int(np.searchsorted(ids, ids[first], "right"))
+        yield first, past
+        first = past
 
 
 def _may_hold(column: Any, low: Any, high: Any) -> bool:
