@@ -56,7 +56,10 @@ class Outcome:
 class Executor(Protocol):
     """Runs tasks; keeps its workers until it is closed, so that what they loaded is loaded once."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """Tasks at a time."""
+        ...
 
     def run(
         self, function: Callable[[Any], Any], tasks: Iterable[Task], report: Callable[[str, Any], None] | None = None
