@@ -148,7 +148,8 @@ class _Crew:
     """Starts the perceiver of a process when the first part comes."""
 
     def __init__(self, start: Callable[[], Perceiver]) -> None:
-        self._start, self._perceiver = start, None
+        self._start = start
+        self._perceiver: Perceiver | None = None
 
     def perceiver(self) -> Perceiver:
         self._perceiver = self._perceiver or self._start()
