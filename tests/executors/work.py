@@ -55,11 +55,16 @@ def die(argument: tuple[str, int, int]) -> int:
     return x * x
 
 
-def slow_square(argument: tuple[str, int]) -> int:
-    """Leave a note at every start, so that the test sees who was interrupted."""
-    folder, x = argument
-    (Path(folder) / f"{x}-{time.monotonic_ns()}").touch()
-    time.sleep(0.4)
+def square_on_two_nodes(argument: tuple[str, int]) -> int:
+    """Leave a note of number and node, and wait until both nodes of the cluster have something to do."""
+    import ray
+
+    folder, x = Path(argument[0]), argument[1]
+    (folder / f"{x}-{ray.get_runtime_context().get_node_id()}").touch()
+    deadline = time.monotonic() + 240
+    while len({note.name.split("-")[1] for note in folder.iterdir()}) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
     return x * x
 
 
