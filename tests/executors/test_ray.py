@@ -43,7 +43,7 @@ def test_a_ray_of_our_own_gives_the_bits_of_serial_and_the_same_failures():
 @pytest.mark.faults
 def test_of_two_nodes_one_is_removed_in_the_middle_and_all_12_results_are_those_of_serial(two_nodes, tmp_path, capfd):
     address, second, remove = two_nodes
-    arguments = [(str(tmp_path), x) for x in range(12)]
+    arguments = [(str(tmp_path), x, second) for x in range(12)]
     found, cut = [], set()
     with make_executor("ray", None, address) as executor:
         assert executor.workers == 2

@@ -55,16 +55,17 @@ def die(argument: tuple[str, int, int]) -> int:
     return x * x
 
 
-def square_on_two_nodes(argument: tuple[str, int]) -> int:
-    """Leave a note of number and node, and wait until both nodes of the cluster have something to do."""
+def square_on_two_nodes(argument: tuple[str, int, str]) -> int:
+    """Leave a note of number and node, wait until both nodes of the cluster have something to do, and be slow on one of them."""
     import ray
 
-    folder, x = Path(argument[0]), argument[1]
-    (folder / f"{x}-{ray.get_runtime_context().get_node_id()}").touch()
+    folder, x, slow = Path(argument[0]), *argument[1:]
+    here = ray.get_runtime_context().get_node_id()
+    (folder / f"{x}-{here}").touch()
     deadline = time.monotonic() + 240
     while len({note.name.split("-")[1] for note in folder.iterdir()}) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(6.0 if here == slow else 0.4)
     return x * x
 
 
