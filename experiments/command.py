@@ -15,6 +15,7 @@ from typing import Any
 
 from sim.cli import fail
 from sim.config import CONF, ROOT, ConfigError
+from sim.executors.settings import check_settings as check_executor
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _SHOP = ("env", "catalog", "population")  # groups of the shop that a study leaves to the user; the camera is the study's
@@ -34,6 +35,8 @@ class Settings:
     steps: int | None = None
     customers: int = 4000
     workers: int = 2
+    executor: str = "process"
+    address: str | None = None
     out: str = "outputs/experiments"
     publish: bool = False
     shop: tuple[str, ...] = ()
@@ -44,8 +47,9 @@ _RANGES: dict[str, tuple[int, int, str]] = {
     "seeds": (1, 100, "trainings of every agent; 2 or more give an interval over training luck"),
     "steps": (1, 10**9, "training interactions; default: the agent's own budget (conf/agent)"),
     "customers": (2, 10**6, "evaluation customers, the same ones for everybody, faces that training never showed"),
-    "workers": (1, 64, "processes, of one thread each"),
+    "workers": (1, 64, "cells at a time, each on one thread"),
 }
+_LONG = {"executor.workers": "workers", "executor.address": "address"}  # as in `python -m sim.run`
 
 
 def usage(module: str, question: str, defaults: Settings | None = None) -> str:
@@ -56,6 +60,7 @@ def usage(module: str, question: str, defaults: Settings | None = None) -> str:
         default = getattr(defaults, name)
         lines.append(f"  {name + '=' + ('' if default is None else str(default)):24} {meaning}")
     lines += [
+        f"  {'executor=' + defaults.executor:24} serial, process, or ray (then executor.address=HOST:PORT of a cluster)",
         f"  {'out=' + Settings.out:24} policies, cells, results.json and the figure; a killed study resumes from there",
         f"  {'publish=false':24} true: also copy the figure to docs/",
         f"  {'env.… catalog.…':24} any setting of the shop, e.g. env.choice.emotion_scale=.5 population.seed=1",
@@ -68,7 +73,7 @@ def parse(arguments: Sequence[str], defaults: Settings | None = None) -> Setting
 
     Raises
     ------
-    sim.config.ConfigError
+    sim.config.ConfigError, sim.executors.ExecutorError
         A setting is unknown, given twice, not of its type or out of range.
     """
     given: dict[str, Any] = {}
@@ -80,10 +85,13 @@ def parse(arguments: Sequence[str], defaults: Settings | None = None) -> Setting
         if name.split(".")[0] in _SHOP:
             shop.append(argument)
             continue
+        name = _LONG.get(name, name)
         if name in given:
             raise ConfigError(f"{name} is given twice; give it once")
         given[name] = _value(name, text)
-    return dataclasses.replace(defaults or Settings(), **given, shop=tuple(shop))
+    settings = dataclasses.replace(defaults or Settings(), **given, shop=tuple(shop))
+    check_executor(settings.executor, settings.workers, settings.address)
+    return settings
 
 
 def _value(name: str, text: str) -> Any:
@@ -107,9 +115,11 @@ def _value(name: str, text: str) -> Any:
         if not text:
             raise ConfigError(f"out= is empty; give a folder, e.g. out={Settings.out}")
         return text
+    if name in ("executor", "address"):
+        return text or None
     if name.split(".")[0] == "camera":
         raise ConfigError(f"{name} is what the study varies or holds fixed itself; leave it out")
-    known = [*_RANGES, "out", "publish"]
+    known = [*_RANGES, "executor", "executor.address", "out", "publish"]
     close = difflib.get_close_matches(name, known, n=1)
     advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}, {', '.join(_SHOP)}"
     raise ConfigError(f"there is no setting {name!r}; {advice}")

@@ -51,11 +51,11 @@ def run(question: str, arms: Sequence[Arm], settings: Settings) -> Results:
     todo = [cell for cell in cells if read_cell(cell.path) is None]
     print(
         f"{question}: {len(cells)} cells ({len(arms)} arms x {settings.seeds} seeds), {len(cells) - len(todo)} finished before, "
-        f"{len(todo)} to do on {min(settings.workers, max(len(todo), 1))} processes",
+        f"{len(todo)} to do, {min(settings.workers, max(len(todo), 1))} at a time (executor={settings.executor})",
         file=sys.stderr,
     )
     if todo:
-        run_cells(todo, settings.workers)
+        run_cells(todo, settings)
     return gather(cells, time.monotonic() - started)
 
 

@@ -1,43 +1,38 @@
-"""Cells side by side: worker processes of one thread each, one progress bar, no orphans."""
+"""Cells side by side on an executor, with one progress bar; a cell that fails is told at the end, the others are kept."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import queue
 import sys
-import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import connection
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments.cells import Cell, run_cell
+from sim.executors import Outcome, Task, make_executor, report
 
-_reports: Any = None
+if TYPE_CHECKING:
+    from experiments.command import Settings
 
 
-def _start_worker(reports: Any) -> None:
-    """Remember the queue for reports; die when the study dies, however it does."""
-    global _reports
-    _reports = reports
-    parent = multiprocessing.parent_process()
+class CellsFailedError(RuntimeError):
+    """Some cells of a study have no result."""
 
-    def watch() -> None:
-        connection.wait([parent.sentinel])  # type: ignore[union-attr]
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    exit_code = 1
 
 
 def _work(cell: Cell) -> float:
-    return run_cell(cell, lambda step: _reports.put((cell.path.name, step)))
+    return run_cell(cell, report)
 
 
-def run_cells(todo: Sequence[Cell], processes: int) -> None:
-    """Run cells in `processes` workers with one progress bar over all their interactions."""
+def run_cells(todo: Sequence[Cell], settings: Settings) -> None:
+    """Run cells on the executor of `settings`, with one progress bar over all their interactions.
+
+    Raises
+    ------
+    CellsFailedError
+        With the name and the reason of every cell that has no result, after the others have finished.
+    sim.executors.ExecutorError
+        The executor cannot be had.
+    """
     from tqdm import tqdm
 
     from sim import training
@@ -51,29 +46,27 @@ def run_cells(todo: Sequence[Cell], processes: int) -> None:
 
     budgets = {cell.path.name: budget(cell) for cell in todo}
     done = dict.fromkeys(budgets, 0)
-    context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (reports,))
-    try:
-        with tqdm(total=sum(budgets.values()), unit="step", unit_scale=True, mininterval=1, file=sys.stderr) as bar:
-            waiting = {pool.submit(_work, cell): cell for cell in todo}
-            finished = 0
-            while waiting:
-                ready, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                with contextlib.suppress(queue.Empty):
-                    while True:
-                        name, step = reports.get_nowait()
-                        done[name] = max(done[name], min(step, budgets[name]))
-                for future in ready:
-                    cell = waiting.pop(future)
-                    future.result()
-                    done[cell.path.name] = budgets[cell.path.name]
-                    finished += 1
-                bar.set_description_str(f"{finished}/{len(todo)} cells", refresh=False)
-                bar.update(min(sum(done.values()), sum(budgets.values())) - bar.n)
-    except BaseException:
-        for process in list(getattr(pool, "_processes", {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    failed: list[Outcome] = []
+    with (
+        make_executor(settings.executor, settings.workers, settings.address) as executor,
+        tqdm(total=sum(budgets.values()), unit="step", unit_scale=True, mininterval=1, file=sys.stderr) as bar,
+    ):
+
+        def hear(name: str, step: int) -> None:
+            done[name] = max(done[name], min(step, budgets[name]))
+            bar.update(sum(done.values()) - bar.n)
+
+        tasks = [Task(cell.path.name, cell) for cell in todo]
+        for finished, outcome in enumerate(executor.run(_work, tasks, hear), 1):
+            if outcome.failure is not None:
+                failed.append(outcome)
+            bar.set_description_str(f"{finished}/{len(todo)} cells", refresh=False)
+            hear(outcome.name, budgets[outcome.name])
+    if failed:
+        for outcome in failed:
+            if outcome.failure is not None and outcome.failure.trace:
+                print(f"{outcome.name}\n{outcome.failure.trace}", file=sys.stderr)
+        reasons = "; ".join(f"{outcome.name}: {outcome.failure.message}" for outcome in failed if outcome.failure)
+        raise CellsFailedError(
+            f"{len(failed)} of {len(todo)} cells failed ({reasons}); the others are kept, the same command runs only these again"
+        )

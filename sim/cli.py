@@ -104,15 +104,18 @@ def run_command(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from sim import sweep
+    from sim import launcher, sweep
+    from sim.executors.threads import one_thread
 
     register_schemas()
+    launcher.register()
     outcome: list[int] = []
 
     def guarded(cfg: Any) -> Any:
         try:
             check(cfg)
-            return task(cfg)
+            with one_thread():  # the same bits on every machine and in every worker, however many processors there are
+                return task(cfg)
         except Exception as error:
             if isinstance(error, MemoryError):
                 error = OutOfMemoryError(error)

@@ -10,6 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from sim.executors.settings import check_settings as check_executor
 from sim.replay.settings import PageSettings, check_settings
 from sim.shop import parameters as p
 from sim.shop.parameters import MISSING, ShopError
@@ -107,6 +108,15 @@ class CheckpointConfig:
 
 
 @dataclasses.dataclass
+class ExecutorConfig:
+    """Where work that can be shared is done (`sim.executors`); it never changes a result."""
+
+    name: str = "serial"
+    workers: int | None = None
+    address: str | None = None
+
+
+@dataclasses.dataclass
 class RunConfig:
     """What `python -m sim.run` understands."""
 
@@ -124,6 +134,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = MISSING
     resume: str | None = None
     replay: PageSettings = MISSING
+    executor: ExecutorConfig = dataclasses.field(default_factory=ExecutorConfig)
     trusted_targets: list[str] = dataclasses.field(default_factory=list)
     load_agent: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -216,6 +227,7 @@ def validate(cfg: Any) -> None:
     p.read_all(env, population, camera)  # type: ignore[arg-type]
     p.slate_size(env, len(catalog.names))  # type: ignore[arg-type]
     check_settings(cfg.replay)
+    check_executor(cfg.executor.name, cfg.executor.workers, cfg.executor.address)
     for where, target in (
         ("agent", cfg.agent.get("_target_")),
         ("load_agent", cfg.load_agent.get("_target_")),

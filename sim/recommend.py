@@ -146,7 +146,8 @@ def _background(
     from sim.replay.relive import relive
     from sim.replay.shops import build_run_shop
 
-    ids = np.unique(log.read(["customer"], [name])["customer"].to_numpy())
+    ids, _ = log.customers(name)
+    notes += log.notes()
     chosen = ids[: cfg.background]
     if cfg.customer is not None:
         if cfg.customer not in ids:

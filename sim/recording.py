@@ -37,8 +37,9 @@ def run_name(agent: str, env: str, camera: dict[str, Any], seed: int) -> str:
 
 
 def config_hash(config: dict[str, Any]) -> str:
-    """16 hex digits of everything that decides a run's numbers: the resolved configuration without tracking."""
-    decides = {key: value for key, value in config.items() if key not in ("tracking", "replay", "resume", "checkpoint")}
+    """16 hex digits of everything that decides a run's numbers: the resolved configuration without what only records or runs it."""
+    only_around = ("tracking", "replay", "resume", "checkpoint", "executor")
+    decides = {key: value for key, value in config.items() if key not in only_around}
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -27,7 +27,7 @@ def run(cfg: Any) -> float:
     from sim import recording, report, training
     from sim.config import ROOT
     from sim.evaluation.customers import traits, write_customers
-    from sim.evaluation.evaluate import evaluate, logged_customers
+    from sim.evaluation.evaluate import evaluate, logged_customers, shared_work
     from sim.evaluation.oracle.references import optimum, reference
     from sim.evaluation.rollout import value_per_customer
     from sim.evaluation.session_log import SessionWriter
@@ -111,8 +111,9 @@ def run(cfg: Any) -> float:
         with (
             tqdm(total=lives, desc="evaluate", unit="life", unit_scale=True, file=sys.stderr) as bar,
             SessionWriter(folder / "sessions.parquet", shop) as writer,
+            shared_work(cfg.executor) as executor,
         ):
-            same["progress"] = bar.update
+            same |= {"progress": bar.update, "executor": executor}
             evaluated = {
                 policy.name: evaluate(policy, shop, customers=e.customers, writer=writer, logged=logged, **same)
                 for policy in policies

@@ -1,6 +1,8 @@
 """Many runs in one command: `python -m sim.run -m agent=ppo,linucb 'seed=range(5)'`.
 
-    hydra/launcher=joblib hydra.launcher.n_jobs=2       side by side, each in a process of its own
+    executor=process executor.workers=2      side by side, each in a process of its own
+    executor=ray executor.address=HOST:6379  on the machines of a Ray cluster
+    executor=slurm                           each a job of SLURM
 
 Hydra makes the jobs; this adds a parent run in MLflow that every job is a child of (`sim.tracking.sweep`), keeps a job that
 fails from ending the others, and tells at the end what became of each: a table, and `sweep.json` in the folder of the sweep.
@@ -47,6 +49,19 @@ def note_failure(error: Exception) -> None:
             "trace": None if expected else traceback.format_exc(),
         },
     )
+
+
+def note_death(folder: Path, overrides: list[str], reason: str, trace: str | None) -> None:
+    """Write down for a job whose process died, so that it could not do so itself."""
+    from omegaconf import OmegaConf
+
+    from sim.report import dump_json
+
+    told = folder / ".hydra" / "overrides.yaml"
+    if not told.is_file():  # it died before it began
+        told.parent.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(overrides), told)
+    dump_json(folder / FAILED, {"error": reason, "exit_code": 1, "trace": trace})
 
 
 class SweepCallback(Callback):

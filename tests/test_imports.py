@@ -2,7 +2,8 @@
 
 experiments -> sim          sim -> perception.features          agents -> gymnasium, SB3, torch, numpy
 perception -> none of ours  nobody -> experiments
-within sim: commands -> tracking, replay, evaluation -> envs -> shop, never back
+within sim: commands -> tracking, replay, evaluation -> envs -> shop, executors, never back
+perception.extract joins sim.executors by name at run time, as sim.run joins its rooms by Hydra's _target_
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ AGENT_LIBRARIES = {"gymnasium", "stable_baselines3", "sb3_contrib", "torch", "nu
 
 # Higher may import lower; rooms of the same height do not know each other, except that pages and tracked runs are made
 # from what evaluation measured.  Whatever lies in sim/ itself is a command or a command's helper.
-HEIGHT = {"shop": 0, "envs": 1, "evaluation": 2, "calibration": 3, "tracking": 3, "replay": 3}
+HEIGHT = {"executors": -1, "shop": 0, "envs": 1, "evaluation": 2, "calibration": 3, "tracking": 3, "replay": 3}
 COMMANDS = 4
 
 
@@ -113,8 +114,12 @@ def test_no_import_of_any_file_goes_against_the_direction_of_the_house():
         ("agents.ppo", "from perception.features import EMOTIONS"),
         ("agents.ppo", "import pandas"),
         ("perception.pipeline", "from sim.shop import camera"),
+        ("perception.extract", "from sim.executors import Task"),
         ("perception.pipeline", "def f():\n    import agents.base"),
         ("sim.run", "import agents"),
+        ("sim.executors.process", "from sim import config"),
+        ("sim.executors.process", "import sim.shop.world"),
+        ("agents.ppo", "import sim.executors"),
         ("sim.run", "import perception"),
         ("sim.run", "from perception import FacePipeline"),
         ("sim.run", "from perception.pipeline import FacePipeline"),
@@ -147,6 +152,7 @@ def test_the_check_finds_each_planted_violation(module, source):
         ("sim.envs.vector", "from ..shop import dynamics\nfrom . import single\nimport gymnasium"),
         ("sim.replay.page", "from sim.evaluation.session_log import read_sessions"),
         ("experiments.tune", "from sim.evaluation import statistics"),
+        ("sim.evaluation.evaluate", "from sim.executors import Executor"),
         ("benchmarks.speed", "import agents.ppo, sim.envs, perception.pipeline"),
     ],
 )

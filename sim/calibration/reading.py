@@ -17,6 +17,7 @@ from perception.features import EMOTIONS
 from sim.calibration.cells import Chunk
 from sim.calibration.errors import LogError
 from sim.calibration.push_log import NO_READING, ROW, PushLog, link
+from sim.evaluation.session_parts import read_manifest
 
 NEEDED = ("customer", "time", "label", "clicked", "bought", "opted_out", "price")
 EMOTION_COLUMNS = tuple(f"perceived_emotion_{name}" for name in EMOTIONS)
@@ -32,6 +33,14 @@ def _parts(path: Path) -> list[Path]:
     parts = sorted(p for p in path.iterdir() if p.suffix in (".parquet", ".csv"))
     if not parts:
         raise LogError(f"logs={path}: the folder holds no .parquet or .csv; give a file, or a folder of parts")
+    try:
+        manifest = read_manifest(path)
+    except ValueError as error:
+        raise LogError(f"logs={path}: its manifest cannot be read ({error})") from None
+    if manifest is not None:
+        parts = [path / part.file for part in manifest.parts]
+        if note := manifest.cut_short():
+            print(f"logs={path}: {note}", file=sys.stderr)
     return parts
 
 

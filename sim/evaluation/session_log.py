@@ -15,9 +15,7 @@ any click; the other `true_*` of a label are those of `label`.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +26,7 @@ import pyarrow.parquet as pq
 
 from perception.features import EMOTIONS
 from sim.evaluation.rollout import SessionLog
+from sim.evaluation.session_parts import Manifest, Part, described, publish_file, write_manifest
 from sim.shop.types import OTHER, SELF
 from sim.shop.world import Shop
 
@@ -105,19 +104,24 @@ class SessionWriter:
     """Writes logs, batch by batch and policy by policy, in memory that does not grow with them; use with `with`.
 
     `path` becomes a Parquet file, or, beyond `part_rows` rows, a folder of that name with files `part-00000.parquet`, ...,
-    which every reader of Parquet takes for one table.  It appears by rename when the `with` block ends well, else not at all.
+    which every reader of Parquet takes for one table, and a manifest of them (`session_parts`).  The file appears by rename when
+    the `with` block ends well, else not at all; of a folder every part appears when it is full, so that of a long log that is cut
+    short all full parts are there, and the manifest says that it is not complete.
     """
 
     def __init__(self, path: Path, shop: Shop, part_rows: int = PART_ROWS):
         self.path, self.shop, self.part_rows = Path(path), shop, part_rows
         self.rows = 0
         self._schema: pa.Schema | None = None
-        self._parts: list[Path] = []
+        self._manifest = Manifest(False, ())
         self._writer: pq.ParquetWriter | None = None
+        self._policies: dict[str, tuple[int, int, int]] = {}  # of the part being written: first and last customer, rows
         self._room = 0
 
     def __enter__(self) -> SessionWriter:
-        self._folder = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}-"))
+        for stale in self.path.parent.glob(f".{self.path.name}-*"):  # of a program that was killed here
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        self._being_written = self.path.parent / f".{self.path.name}-part"
         return self
 
     def write(self, log: SessionLog) -> None:
@@ -127,35 +131,58 @@ class SessionWriter:
             shop = self.shop
             metadata = {b"shop_digest": shop.digest.encode(), b"labels": "\x1f".join(shop.catalog.names).encode()}
             self._schema = table.schema.with_metadata(metadata)
-        if self._writer is None or self._room < len(table):
-            self._close_part()
-            self._parts.append(self._folder / f"part-{len(self._parts):05d}.parquet")
-            self._writer = pq.ParquetWriter(self._parts[-1], self._schema, compression="zstd")
+        if self._writer is not None and self._room < len(table):
+            self._commit()
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._being_written, self._schema, compression="zstd")
             self._room = self.part_rows
         self._writer.write_table(table.cast(self._schema))
+        if len(table):
+            first, _, rows = self._policies.get(log.policy, (int(log.events["customer"][0]), 0, 0))
+            self._policies[log.policy] = (first, int(log.events["customer"][-1]), rows + len(table))
         self._room -= len(table)
         self.rows += len(table)
 
-    def _close_part(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            with open(self._parts[-1], "rb") as file:
-                os.fsync(file.fileno())
-            os.chmod(self._parts[-1], 0o644)
+    def _commit(self) -> None:
+        """Close the part being written and publish it in the folder, first the part, then the manifest that names it."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        if not self._manifest.parts:
+            _remove(self.path)
+            self.path.mkdir()
+        name = f"part-{len(self._manifest.parts):05d}.parquet"
+        part: Part = described(self._being_written, name, self._policies)
+        publish_file(self._being_written, self.path / name)
+        self._policies = {}
+        self._manifest = Manifest(False, (*self._manifest.parts, part))
+        write_manifest(self.path, self._manifest)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close_part()
-            if kind is None and self._parts:
-                if self.path.is_dir():
-                    shutil.rmtree(self.path)
-                os.chmod(self._folder, 0o755)
-                os.replace(self._parts[0] if len(self._parts) == 1 else self._folder, self.path)
+            if kind is not None:
+                if self._writer is not None:
+                    self._writer.close()
+            elif self._manifest.parts:
+                self._commit()
+                write_manifest(self.path, Manifest(True, self._manifest.parts))
+            elif self._writer is not None:
+                self._writer.close()
+                _remove(self.path, but_files=True)
+                publish_file(self._being_written, self.path)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._being_written.unlink(missing_ok=True)
+
+
+def _remove(path: Path, but_files: bool = False) -> None:
+    """An older log at the place of a new one; a file may stay to be replaced."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif not but_files:
+        path.unlink(missing_ok=True)
 
 
 def write_sessions(path: Path, logs: Iterable[SessionLog], shop: Shop) -> int:

@@ -16,9 +16,11 @@ from sim.off_policy.settings import OffPolicyConfig, validate
 
 @dataclasses.dataclass(frozen=True)
 class _Question:
-    """A log with the target's probabilities, and what is to be said about it."""
+    """A log with the target's probabilities, in blocks, and what is to be said about it."""
 
-    log: Any
+    blocks: Any
+    customers: int
+    single: bool
     labels: tuple[str, ...]
     policy: str
     behaviour: str
@@ -31,20 +33,18 @@ def evaluate(cfg: Any) -> None:
     """The job, as a table of contents."""
     from hydra.core.hydra_config import HydraConfig
 
-    from sim.evaluation.estimators.estimate import estimates
-    from sim.evaluation.estimators.overlap import overlap
+    from sim.evaluation.estimators.blocks import estimates_of_blocks
     from sim.off_policy import answer as answers
     from sim.off_policy.table import is_table
     from sim.tracking import Tracker
 
     folder = Path(cfg.out) if cfg.out else Path(HydraConfig.get().runtime.output_dir)
     question = _own_table(cfg) if is_table(cfg.logs) else _own_run(cfg)
-    lost = question.log.check(question.labels, unsupported=cfg.unsupported)
-    found = estimates(
-        question.log, tuple(cfg.estimators), model=cfg.model, discount=cfg.discount_per_day, folds=cfg.folds, level=cfg.level,
+    found, diagnostics = estimates_of_blocks(
+        question.blocks, tuple(cfg.estimators), customers=question.customers, single=question.single, labels=question.labels,
+        unsupported=cfg.unsupported, model=cfg.model, discount=cfg.discount_per_day, folds=cfg.folds, level=cfg.level,
         resamples=cfg.resamples, seed=cfg.seed,
     )  # fmt: skip
-    diagnostics = overlap(question.log, lost)
     answer = answers.Answer(
         question.policy, question.behaviour, question.what, found, diagnostics, [*question.notes, *diagnostics.warnings()],
         question.truth, cfg.interval, cfg.level,
@@ -85,7 +85,7 @@ def _own_table(cfg: Any) -> _Question:
 
         log = log.of(np.arange(min(cfg.customers, log.customers)))
     what = f"{len(log):,} decisions of {log.customers:,} customers"
-    return _Question(log, table.labels, "target" if policy is None else policy.name, path.name, what, [], None)
+    return _Question([log], log.customers, True, table.labels, "target" if policy is None else policy.name, path.name, what, [], None)
 
 
 def _own_run(cfg: Any) -> _Question:
@@ -101,7 +101,9 @@ def _own_run(cfg: Any) -> _Question:
     policy = own_log.target_policy(run, cfg.policy, instantiate(cfg.joined.load_agent), list(cfg.trusted_targets))
     own = own_log.read_own(run, cfg.behaviour, cfg.customers, list(cfg.trusted_targets))
     own_log.check_fits(policy, own.shop)
-    log, notes = own.interactions.for_target(policy), []
+    notes = list(own.notes)
+    if not own.single:
+        notes.append("models were fitted within blocks of the log, and intervals are over groups of customers")
     if own.propensity_kind != "exact":
         notes.append(f"the propensities of {cfg.behaviour} are {own.propensity_kind}: their error is in no interval")
     truth = None
@@ -109,14 +111,15 @@ def _own_run(cfg: Any) -> _Question:
         met = deploy(
             policy,
             own.shop,
-            customers=log.customers,
+            customers=own.customers,
             seed=run.seed,
             discount_per_day=cfg.discount_per_day,
             regret=False,
         )
         truth = mean_interval(met.totals["discounted"], cfg.level)
-    what = f"{len(log):,} opportunities of {log.customers:,} customers of run {run.name}"
-    return _Question(log, own.shop.catalog.names, policy.name, cfg.behaviour, what, notes, truth)
+    what = f"{own.rows:,} opportunities of {own.customers:,} customers of run {run.name}"
+    blocks = own.for_target(policy)
+    return _Question(blocks, own.customers, own.single, own.shop.catalog.names, policy.name, cfg.behaviour, what, notes, truth)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sim.evaluation.estimators.data import LoggedLives
 from sim.evaluation.estimators.errors import OffPolicyError
 from sim.evaluation.interactions import Interactions, joined
-from sim.replay.log import open_log, read_lines
+from sim.replay.log import Lines, as_lines, line_columns, open_log
 from sim.replay.policies import load_policy
 from sim.replay.relive import relive
 from sim.replay.runs import POLICIES, Run, find_run
 from sim.replay.shops import build_run_shop
 from sim.shop.world import Shop
 
-BATCH = 4000  # customers whose lives are held at once
+BLOCK_ROWS = 400_000  # opportunities held at once, some 4 kB each while they are estimated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +29,34 @@ class OwnLog:
     run: Run
     shop: Shop
     behaviour: str
-    interactions: Interactions
     propensity_kind: str
+    rows: int
+    customers: int
+    longest: int
+    notes: list[str]
+    blocks: Callable[[], Iterator[Interactions]]
+
+    @property
+    def single(self) -> bool:
+        """Whether all of it is one block."""
+        return self.rows <= BLOCK_ROWS
+
+    @property
+    def interactions(self) -> Interactions:
+        """The whole log, in memory."""
+        return joined(list(self.blocks()))
+
+    def for_target(self, policy: Any) -> Iterator[LoggedLives]:
+        """Block by block, with what `policy` would have done at every opportunity."""
+        row = 0
+        for block in self.blocks():
+            lines = np.arange(row + 1, row + 1 + len(block))
+            yield dataclasses.replace(block.for_target(policy), lines=lines, longest=self.longest)
+            row += len(block)
 
 
 def read_own(run: Run, behaviour: str, customers: int | None, trusted: list[str]) -> OwnLog:
-    """The whole log of one policy.
+    """The log of one policy, whose rows are read and lived again block by block.
 
     Raises
     ------
@@ -54,30 +77,41 @@ def read_own(run: Run, behaviour: str, customers: int | None, trusted: list[str]
         raise OffPolicyError(
             f"{run.sessions}: its labels are {', '.join(log.labels)}; the run's catalog has {', '.join(shop.catalog.names)}"
         )
-    ids = np.unique(log.read(["customer"], [behaviour])["customer"].to_numpy())
+    ids, lengths = log.customers(behaviour)
     if len(ids) == 0:
         raise OffPolicyError(
             f"behaviour={behaviour}: run {run.name} logged no opportunity of it; run it with evaluate.log=all"
         )
+    longest = int(lengths.max())
+    ids, lengths = ids[:customers], lengths[:customers]
     kind = str(log.read(["propensity_kind"], [behaviour], ids[:1])["propensity_kind"][0].as_py())
-    parts = []
-    for first in range(0, len(ids[:customers]), BATCH):
-        lines = read_lines(log, behaviour, ids[:customers][first : first + BATCH])
-        lived = relive(shop, lines, run.seed)
-        action = lines.at["action"].astype(np.int64)
-        parts.append(
-            Interactions(
-                start=lines.start,
-                observation=lived.observation,
-                action_mask=lived.allowed,
-                action=action,
-                reward=lines.at["reward"].astype(float),
-                propensity=lines.at["propensity"].astype(float),
-                probabilities=lines.probability.astype(float),
-                day=lines.at["day"].astype(float),
-            )  # fmt: skip
-        )
-    return OwnLog(run, shop, behaviour, joined(parts), kind)
+    rows = int(lengths.sum())
+
+    size = BLOCK_ROWS if rows > BLOCK_ROWS else rows + longest + 1  # what is one block is read as one
+
+    def blocks() -> Iterator[Interactions]:
+        for table in log.lives(line_columns(log), behaviour, size):
+            wanted = int(np.searchsorted(table["customer"].to_numpy(), ids[-1], "right"))
+            if wanted == 0:
+                return
+            yield _lived(shop, as_lines(log, behaviour, table.slice(0, wanted)), run.seed)
+
+    return OwnLog(run, shop, behaviour, kind, rows, len(ids), longest, log.notes(), blocks)
+
+
+def _lived(shop: Shop, lines: Lines, seed: int) -> Interactions:
+    """Logged lives with what was seen."""
+    lived = relive(shop, lines, seed)
+    return Interactions(
+        start=lines.start,
+        observation=lived.observation,
+        action_mask=lived.allowed,
+        action=lines.at["action"].astype(np.int64),
+        reward=lines.at["reward"].astype(float),
+        propensity=lines.at["propensity"].astype(float),
+        probabilities=lines.probability.astype(float),
+        day=lines.at["day"].astype(float),
+    )
 
 
 def target_policy(run: Run, name: str | None, load_agent: Callable[..., Any], trusted: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Everybody at a glance: what each policy did to all customers of the evaluation, added up from the whole log.
+"""Everybody at a glance: what each policy did to all customers of the evaluation, added up from the whole log, block by block.
 
 funnel     opportunities -> pushes -> clicks -> purchases, and customers who opted out or stayed away
 heat       label x perceived emotion: how often it was offered there, and how often a push of it ended in a purchase
@@ -10,14 +10,16 @@ A face that was not seen, or a camera that shows nothing, counts as the eighth "
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from perception.features import EMOTIONS
 from sim.evaluation.statistics import Interval, mean_interval
 from sim.replay.choose import Everybody
-from sim.replay.log import RECOGNISED, SessionTable
+from sim.replay.log import RECOGNISED, SessionTable, coded
 
 NOT_SEEN = len(EMOTIONS)
 _COLUMNS = [
@@ -32,54 +34,69 @@ def seen_emotion(emotion: np.ndarray, face: np.ndarray) -> np.ndarray:
     return np.where((emotion.max(1) - emotion.min(1) > 1e-6) & face, emotion.argmax(1), NOT_SEEN)
 
 
-def read_everybody(log: SessionTable, policy: str) -> dict[str, np.ndarray]:
-    """Columns of all opportunities of one policy, sorted by (customer, step); emotions as codes."""
+def read_everybody(log: SessionTable, policy: str, labels: int) -> tuple[Counts, dict[str, np.ndarray]]:
+    """Counts over all opportunities of one policy, and what is known of every customer (`per_customer`); none without rows."""
     columns = _COLUMNS + (["true_immediate_regret"] if "true_immediate_regret" in log.columns else [])
-    table = log.read(columns, [policy]).sort_by([("customer", "ascending"), ("step", "ascending")])
+    counts, people = Counts.none(labels), []
+    for table in log.lives(columns, policy):
+        block = _block(table, columns)
+        counts.add(block)
+        people.append(per_customer(block))
+    return counts, {name: np.concatenate([part[name] for part in people]) for name in people[0]} if people else {}
+
+
+def _block(table: pa.Table, columns: list[str]) -> dict[str, np.ndarray]:
+    """Columns of opportunities, sorted by (customer, step); emotions as codes."""
     plain = ("true_emotion", "true_recognition", *(f"perceived_emotion_{name}" for name in EMOTIONS))
     out = {name: table[name].to_numpy() for name in columns if name not in plain}
     emotion = np.column_stack([table[f"perceived_emotion_{name}"].to_numpy() for name in EMOTIONS])
     out["seen"] = seen_emotion(emotion, out["perceived_face"])
     for name, values in (("true_emotion", EMOTIONS), ("true_recognition", RECOGNISED)):
-        texts = table[name].to_numpy(zero_copy_only=False)
-        out[name] = np.select([texts == value for value in values], list(range(len(values))), -1)
+        out[name] = coded(table[name], values)
     return out
 
 
-def view(columns: dict[str, np.ndarray], labels: int) -> dict[str, Any]:
-    """Funnel, heat and confusion of one policy, as counts."""
-    c, action = columns, columns["action"]
-    money = c["reward"]
+@dataclasses.dataclass
+class Counts:
+    """Funnel, heat and confusion of one policy, added up over blocks of whole lives."""
 
-    def table(row: np.ndarray, rows: int, weight: np.ndarray | None = None) -> Any:
-        where = row >= 0
-        flat = np.bincount(
-            row[where] * (NOT_SEEN + 1) + c["seen"][where],
-            None if weight is None else weight[where],
-            minlength=rows * (NOT_SEEN + 1),
-        )
-        return np.round(flat, 4).reshape(rows, NOT_SEEN + 1).tolist()
+    funnel: dict[str, float]
+    heat: dict[str, np.ndarray]
+    confusion: dict[str, np.ndarray]
 
-    truth = c["true_emotion"]
-    return {
-        "funnel": {
-            "customers": int(len(np.unique(c["customer"]))),
-            "opportunities": len(action),
-            "pushes": int((action > 0).sum()),
-            "clicks": int(c["clicked"].sum()),
-            "purchases": int(c["bought"].sum()),
-            "opted_out": int(c["opted_out"].sum()),
-            "lapsed": int(c["lapsed"].sum()),
-            "money": round(float(money.sum()), 4),
-        },
-        "heat": {"count": table(action, labels + 1), "bought": table(action, labels + 1, c["bought"].astype(float))},
-        "confusion": {
-            "count": table(truth, NOT_SEEN),
-            "pushed": table(truth, NOT_SEEN, (action > 0).astype(float)),
-            "bought": table(truth, NOT_SEEN, c["bought"].astype(float)),
-            "money": table(truth, NOT_SEEN, money),
-        },
-    }
+    @classmethod
+    def none(cls, labels: int) -> Counts:
+        """Nothing counted yet."""
+        names = ("customers", "opportunities", "pushes", "clicks", "purchases", "opted_out", "lapsed", "money")
+        heat = {name: np.zeros((labels + 1, NOT_SEEN + 1)) for name in ("count", "bought")}
+        confusion = {name: np.zeros((NOT_SEEN, NOT_SEEN + 1)) for name in ("count", "pushed", "bought", "money")}
+        return cls(dict.fromkeys(names, 0.0), heat, confusion)
+
+    def add(self, c: dict[str, np.ndarray]) -> None:
+        """Count a block."""
+        action, bought, pushed = c["action"], c["bought"].astype(float), (c["action"] > 0).astype(float)
+        own = (len(np.unique(c["customer"])), len(action), pushed.sum(), c["clicked"].sum(), bought.sum(), c["opted_out"].sum(),
+               c["lapsed"].sum(), c["reward"].sum())  # fmt: skip
+        for name, number in zip(self.funnel, own, strict=True):
+            self.funnel[name] += float(number)
+        truth = c["true_emotion"]
+        for table, row, weight in (
+            (self.heat["count"], action, None), (self.heat["bought"], action, bought), (self.confusion["count"], truth, None),
+            (self.confusion["pushed"], truth, pushed), (self.confusion["bought"], truth, bought),
+            (self.confusion["money"], truth, c["reward"]),
+        ):  # fmt: skip
+            where = row >= 0
+            flat = row[where] * (NOT_SEEN + 1) + c["seen"][where]
+            table += np.bincount(flat, None if weight is None else weight[where], minlength=table.size).reshape(table.shape)
+
+    def view(self) -> dict[str, Any]:
+        """As plain numbers."""
+        whole = {name: int(number) for name, number in self.funnel.items() if name != "money"}
+        return {
+            "funnel": whole | {"money": round(self.funnel["money"], 4)},
+            "heat": {name: np.round(table, 4).tolist() for name, table in self.heat.items()},
+            "confusion": {name: np.round(table, 4).tolist() for name, table in self.confusion.items()},
+        }
 
 
 def per_customer(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -78,10 +78,7 @@ def prepare(
     log = open_log(run.sessions)
     log_b = open_log(run_b.sessions) if run_b is not run else log
     for each in (log, log_b) if log_b is not log else (log,):
-        if each.damaged:
-            notes.append(
-                f"{len(each.damaged)} part(s) of the log cannot be read and are missing here: {', '.join(each.damaged)}."
-            )
+        notes += each.notes()
 
     missing: list[str] = []
     if shop is None:
@@ -133,13 +130,13 @@ def _everybody(
     jobs += [(run_b, log_b, name_b)] if run_b is not run else []
     for where, each, name in jobs:
         sides = [key for key, wanted in (("a", (run, name_a)), ("b", (run_b, name_b))) if wanted == (where, name)]
-        columns = population.read_everybody(each, name)
-        if len(columns["customer"]) == 0:
+        counts, totals = population.read_everybody(each, name, labels)
+        if not totals:
             if sides:
                 raise ReplayError(f"the log of run {where.name} holds no session of policy {name!r}")
             continue
-        views[_shown(run, where, name)] = population.view(columns, labels)
-        people |= {key: population.per_customer(columns) for key in sides}
+        views[_shown(run, where, name)] = counts.view()
+        people |= dict.fromkeys(sides, totals)
     if not np.array_equal(people["a"]["ids"], people["b"]["ids"]):
         both = np.intersect1d(people["a"]["ids"], people["b"]["ids"])
         if not len(both):

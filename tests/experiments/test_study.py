@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments import myopic_gap, report, study, value_of_perception
+from experiments import myopic_gap, report, study, value_of_perception, workers
 from experiments.cells import EVALUATION_SEED, QUANTITIES, Arm, Evaluation, plan, read_cell, run_cell, write_cell
 from experiments.command import Settings
 from experiments.gaps import Gap, estimate
@@ -248,3 +248,21 @@ def test_argmax_deploys_the_same_policy_without_sampling(tmp_path):
     # after one update the sampled policy is nearly uniform, its argmax is not: other pushes to the same customers
     assert not np.array_equal(arrays["sampled/pushes"], arrays["argmax/pushes"])
     assert np.array_equal(arrays["sampled/opportunities"] > 0, arrays["argmax/opportunities"] > 0)
+
+
+def test_a_cell_that_fails_is_named_with_its_reason_and_the_three_others_are_run(tmp_path, monkeypatch):
+    ran = []
+
+    def one(cell, report):
+        ran.append(cell.path.name)
+        if cell.seed == 1 and cell.arm.name == "random":
+            raise RuntimeError("the numbers ran away")
+        return 0.0
+
+    monkeypatch.setattr(workers, "run_cell", one)
+    chosen = settings(tmp_path, executor="serial")
+    cells = plan("question", ARMS, chosen)
+    with pytest.raises(workers.CellsFailedError) as caught:
+        workers.run_cells(cells, chosen)
+    assert ran == [cell.path.name for cell in cells] and caught.value.exit_code == 1
+    assert "1 of 4 cells failed (random-s1-" in str(caught.value) and "RuntimeError: the numbers ran away" in str(caught.value)

@@ -61,6 +61,8 @@ def test_every_image_has_its_row_and_the_summary_counts_them(loaded, photos, tmp
     assert "14 images: 9 faces in 9, 1 no_face, 4 unusable" in captured.out
     assert "1 empty file" in captured.out and "1 symbolic link, not followed" in captured.out
     assert "embeddings are not kept" in captured.err
+    report = (tmp_path / "f.failures.csv").read_text().splitlines()
+    assert report[0] == "image,reason" and len(report) == 5 and "s1/deep/er/empty.png,empty file" in report
     frame = read_features(tmp_path / "f.parquet").set_index("image")
     assert len(frame) == 14 and frame.loc["s2/small.png", "reason"] == "smaller than 32 pixels on a side (20 x 20)"
     assert frame["embedding"].isna().all() and frame["identity"].isna().all()
@@ -133,6 +135,9 @@ def test_files_can_be_named_one_by_one(loaded, photos, tmp_path, facenet_weights
     (["images={tmp}", "out=f.parquet", "weights=none"], "there are no images in"),
     (["images={tmp}/x.png", "out={tmp}", "weights=none"], "is a folder; name a file"),
     (["images={tmp}/x.png", "out=f.parquet", "fmr=2"], "fmr= must be below 1"),
+    (["images={tmp}/x.png", "out=f.parquet", "executor=cloud"], "executor=cloud is unknown; choose from serial, process, ray"),
+    (["images={tmp}/x.png", "out=f.parquet", "executor.address=head:6379"], "executor.address=head:6379 is for executor=ray"),
+    (["images={tmp}/x.png", "out=f.parquet", "executor.workers=0"], "executor.workers= must be at least 1"),
     (["images={tmp}/x.png,/nowhere.png", "out=f.parquet"], "there is no image file at /nowhere.png"),
     (["images={tmp}/g", "out=f.parquet", "gallery=true", "weights=none"], "gallery=true recognises people and needs FaceNet"),
     (["images={tmp}/g/ann", "out=f.parquet", "gallery=true"], "neither labels.csv nor a sub-folder"),

@@ -46,6 +46,7 @@ def command(*arguments, cwd=ROOT, timeout=280, **environment):
         ("catalog.path=nowhere.csv", "catalog.path=nowhere.csv: cannot be read"),
         ("population.gallery=nowhere", "population.gallery=nowhere: no such folder"),
         ("population.gallery=/usr", "say so with population.consent=true"),
+        ("executor.address=head:6379", "executor.address=head:6379 is for executor=ray; executor=serial runs on this machine"),
         ("agent._target_=os.system", "agent._target_=os.system is not trusted"),
     ],
 )

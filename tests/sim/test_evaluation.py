@@ -13,6 +13,7 @@ from sim.evaluation.oracle.regret import immediate_regret, value_regret_interval
 from sim.evaluation.rollout import rollout, stream, value_per_customer
 from sim.evaluation.session_log import SessionWriter, write_sessions
 from sim.evaluation.statistics import clear_of_zero, mean_interval, paired_interval, ratio_influence, ratio_interval
+from sim.executors import SerialExecutor
 from tests.sim.conftest import ConstantPolicy, UniformPolicy, make_shop
 from tests.sim.synthetic import synthetic_table
 
@@ -174,6 +175,16 @@ def test_a_log_beyond_the_size_of_a_part_is_a_folder_that_reads_as_the_same_tabl
     a, b = (pq.read_table(tmp_path / name).to_pandas() for name in ("one.parquet", "many.parquet"))
     assert a.astype({"policy": str}).equals(b.astype({"policy": str})) and len(a) == one.rows == many.rows
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.parquet", "one.parquet"]
+
+
+def test_customers_lived_in_shares_on_an_executor_give_the_bits_of_those_lived_here(shop, tmp_path):
+    found = []
+    for name, executor in (("here", None), ("shares", SerialExecutor())):
+        with SessionWriter(tmp_path / name, shop) as writer:
+            found.append(evaluate(UniformPolicy(), shop, customers=70, seed=5, writer=writer, logged=30, executor=executor))
+    here, shares = found
+    assert all(here.totals[name].tobytes() == shares.totals[name].tobytes() for name in here.totals)
+    assert (here.emotions == shares.emotions).all() and (tmp_path / "here").read_bytes() == (tmp_path / "shares").read_bytes()
 
 
 def test_what_is_logged_follows_the_setting():

@@ -11,6 +11,7 @@ import pytest
 from agents import load_agent
 from sim.evaluation.interactions import collect, joined
 from sim.evaluation.rollout import rollout
+from sim.off_policy import own_log
 from sim.off_policy.__main__ import main
 from sim.off_policy.own_log import read_own, target_policy
 from sim.off_policy.table import read_table
@@ -35,6 +36,20 @@ def test_a_runs_log_gives_back_what_each_policy_saw_and_would_have_done_to_the_b
         np.testing.assert_array_equal(getattr(own.interactions, name), getattr(direct, name), err_msg=name)
     ppo = target_policy(find_run(str(made["folder"])), "ppo", load_agent, [])
     np.testing.assert_array_equal(own.interactions.for_target(ppo).target, direct.for_target(made["policies"]["ppo"]).target)
+
+
+def test_a_log_of_four_blocks_is_lived_again_to_the_bits_of_one_and_seven_customers_are_its_first_seven(made, monkeypatch):
+    run = find_run(str(made["folder"]))
+    whole = read_own(run, "random", None, [])
+    assert whole.single
+    monkeypatch.setattr(own_log, "BLOCK_ROWS", whole.rows // 4)
+    own = read_own(run, "random", None, [])
+    blocks = list(own.blocks())
+    assert len(blocks) >= 4 and not own.single and (own.rows, own.customers) == (len(whole.interactions), CUSTOMERS)
+    for name in ("start", "observation", "action_mask", "action", "reward", "propensity", "probabilities", "day"):
+        np.testing.assert_array_equal(getattr(joined(blocks), name), getattr(whole.interactions, name), err_msg=name)
+    few = read_own(run, "random", 7, [])
+    assert few.customers == 7 and few.interactions.customers == 7 and len(few.interactions) == few.rows == whole.interactions.start[7]
 
 
 def test_collecting_in_two_halves_is_collecting_at_once_and_equals_the_session_log(made):

@@ -42,13 +42,33 @@ def test_the_table_shows_what_differs_between_the_jobs(tmp_path, capsys):
     assert "steps=5" not in said and "python -m sim.compare" in said
 
 
+def test_a_job_whose_process_died_is_listed_with_its_name_and_can_be_run_again_alone(tmp_path, capsys):
+    job(tmp_path, "0-ppo", ["agent=ppo", "seed=0"], summary=12.5)
+    reason = "worker 2 (process 77) died at agent=ppo seed=1, for the second time"
+    sweep.note_death(tmp_path / "1-ppo", ["agent=ppo", "seed=1"], reason, None)
+    found = sweep.outcome(tmp_path)
+    assert [one["exit_code"] for one in found] == [0, 1] and "worker 2 (process 77) died" in found[1]["error"]
+    sweep.tell(found, tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 jobs, 1 failed" in said and "python -m sim.run agent=ppo seed=1 hydra.run.dir=" in said and "1-ppo" in said
+
+
 def test_closing_a_sweep_that_never_began_is_harmless():
     assert sweep.close() == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)        # each process imports all it needs: half a minute, minutes on a busy machine
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["one by one", "joblib"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        [],
+        ["executor=process", "executor.workers=2"],
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["executor=slurm", "hydra/launcher=submitit_local"],  # slurm's launcher, on this machine
+    ],
+    ids=["one by one", "process", "joblib", "submitit"],
+)
 def test_a_failed_job_is_listed_the_others_finish_and_all_are_children_of_one_run(launcher, tmp_path):
     import mlflow
 

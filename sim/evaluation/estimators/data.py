@@ -9,6 +9,7 @@ log of mu speaks about pi as far as mu acts where pi does (Horvitz & Thompson 19
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class LoggedLives:
         Days since the customer's first opportunity, for discounting.
     lines : (T,) int or None
         Row numbers of the table that the log was read from, from 1, for messages.
+    longest : int or None
+        Opportunities of the longest life of the log that this is a block of.
     """
 
     start: np.ndarray
@@ -54,6 +57,7 @@ class LoggedLives:
     behaviour: np.ndarray | None = None
     day: np.ndarray | None = None
     lines: np.ndarray | None = None
+    longest: int | None = None
 
     def __len__(self) -> int:
         return len(self.action)
@@ -95,7 +99,7 @@ class LoggedLives:
 
     def padded(self, x: np.ndarray, fill: float = 0.0) -> np.ndarray:
         """x (T,) as (n, H), a row a customer and a column a step; `fill` after a life has ended."""
-        out = np.full((self.customers, int(self.lengths.max())), fill)
+        out = np.full((self.customers, max(int(self.lengths.max()), self.longest or 0)), fill)
         out[self.customer, self.step] = x
         return out
 
@@ -111,12 +115,12 @@ class LoggedLives:
         lengths = self.lengths[customers]
         start = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.start[customers] - start[:-1], lengths) + np.arange(start[-1])
-        taken = {
+        taken: dict[str, Any] = {
             field.name: None if (column := getattr(self, field.name)) is None else column[rows]
             for field in dataclasses.fields(self)
-            if field.name != "start"
+            if field.name not in ("start", "longest")
         }
-        return LoggedLives(start=start, **taken)
+        return LoggedLives(start=start, longest=self.longest, **taken)
 
     def line(self, row: int) -> int:
         """The number by which the user knows a row."""

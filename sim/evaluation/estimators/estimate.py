@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -95,9 +96,33 @@ def estimates(
     seed: int = 0,
 ) -> list[Estimate]:
     """Every estimate with its intervals; no names takes all that the log can feed (`fitting`)."""
-    found = estimators_of(log, names or fitting(log), model=model, discount=discount, folds=folds, seed=seed)
+    found = columns_of(log, names, model=model, discount=discount, folds=folds, seed=seed)
+    return with_intervals(found, level=level, methods=methods, resamples=resamples, seed=seed)
+
+
+def columns_of(log: LoggedLives, names: tuple[str, ...] = (), *, discount: float = 1.0, **models: Any) -> list[Estimator]:
+    """What was logged, and the estimators of a log; no names takes all that it can feed."""
+    return [logged_value(log, discount), *estimators_of(log, names or fitting(log), discount=discount, **models)]
+
+
+def with_intervals(
+    found: list[Estimator],
+    *,
+    level: float = 0.95,
+    methods: tuple[str, ...] | None = None,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Value and intervals of every estimator.
+
+    Raises
+    ------
+    OffPolicyError
+        A value is not finite.
+    """
+    methods, resamples = methods or METHODS, resamples or RESAMPLES
     out = []
-    for each in [logged_value(log, discount), *found]:
+    for each in found:
         kind = "log" if each.name == "logged" else "one step" if each.name in CONTEXTUAL else "whole life"
         intervals = {method: interval(each, method, level, seed, resamples) for method in methods}
         if not np.isfinite(each.value):

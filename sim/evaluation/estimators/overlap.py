@@ -74,19 +74,48 @@ def effective(weight: np.ndarray) -> float:
     return float(scaled.sum() ** 2 / np.square(scaled).sum())
 
 
+class Weights:
+    """Sums over a log, block by block, that the diagnostics are made of."""
+
+    def __init__(self) -> None:
+        self._rows = self._customers = 0
+        self._w = self._w2 = self._largest = self._agreement = self._lost = 0.0
+        self._life = self._life2 = 0.0  # of products of ratios over a life
+        self._moments = np.zeros(3)  # over customers: W W, W T, T T, with W a life's sum of ratios and T its opportunities
+        self._smallest = np.inf
+
+    def add(self, log: LoggedLives, unsupported: float = 0.0) -> None:
+        """Count a block of whole lives; `unsupported` as `LoggedLives.check` returned it."""
+        w, lives = log.ratio, products(log)[:, -1]
+        total, length = log.total(w), log.lengths.astype(float)
+        self._rows, self._customers = self._rows + len(log), self._customers + log.customers
+        self._w, self._w2 = self._w + float(w.sum()), self._w2 + float(np.square(w).sum())
+        self._life, self._life2 = self._life + float(lives.sum()), self._life2 + float(np.square(lives).sum())
+        self._moments += [total @ total, total @ length, length @ length]
+        self._largest, self._smallest = max(self._largest, float(w.max())), min(self._smallest, float(log.propensity.min()))
+        self._agreement += float(log.target[np.arange(len(log)), log.action].sum())
+        self._lost += unsupported * len(log)
+
+    def overlap(self) -> Overlap:
+        """The diagnostics of all that was counted."""
+        rows, n = self._rows, self._customers
+        mean = self._w / rows
+        spread = float(self._moments @ [1.0, -2.0 * mean, mean * mean])  # of W - mean T, whose sum is 0
+        error = float(np.sqrt(max(spread, 0.0) / (n - 1) / n) / (rows / n)) if n > 1 else np.inf
+        return Overlap(
+            rows=rows, customers=n, effective_rows=_effective(self._w, self._w2),
+            effective_customers=_effective(self._life, self._life2), mean_ratio=mean, mean_ratio_error=error,
+            largest_ratio=self._largest, heaviest_share=self._largest / max(self._w, 1e-300), smallest_propensity=self._smallest,
+            unsupported_share=self._lost / rows, agreement=self._agreement / rows,
+        )  # fmt: skip
+
+
+def _effective(total: float, squares: float) -> float:
+    return total * total / squares if squares > 0 else 0.0
+
+
 def overlap(log: LoggedLives, unsupported: float = 0.0) -> Overlap:
     """Diagnostics; `unsupported` as `LoggedLives.check` returned it."""
-    w, n = log.ratio, log.customers
-    by_customer = log.total(np.column_stack([w, np.ones(len(w))]))
-    mean = float(w.mean())
-    error = (
-        float((by_customer[:, 0] - mean * by_customer[:, 1]).std(ddof=1) / np.sqrt(n) / by_customer[:, 1].mean())
-        if n > 1
-        else np.inf
-    )
-    return Overlap(
-        rows=len(log), customers=n, effective_rows=effective(w), effective_customers=effective(products(log)[:, -1]),
-        mean_ratio=mean, mean_ratio_error=error, largest_ratio=float(w.max()), heaviest_share=float(w.max() / max(w.sum(), 1e-300)),
-        smallest_propensity=float(log.propensity.min()), unsupported_share=unsupported,
-        agreement=float(log.target[np.arange(len(log)), log.action].mean()),
-    )  # fmt: skip
+    weights = Weights()
+    weights.add(log, unsupported)
+    return weights.overlap()
