@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from perception.pixel_loops import luma
+
 INPUT_SIZE = 64
 FER_OFFSET = 10
 """Pixels by which ``fer`` widens a box on every side, whatever its size."""
@@ -24,9 +26,10 @@ FER_PADDING = 40
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """OpenCV's 8-bit luma of an RGB image: ``(9798 R + 19235 G + 3735 B + 2^14) >> 15``, shape (h, w), uint8."""
-    total = image.astype(np.uint32) @ np.array([9798, 19235, 3735], dtype=np.uint32)
-    return ((total + (1 << 14)) >> 15).astype(np.uint8)
+    """OpenCV's 8-bit luma of an RGB image (:func:`perception.pixel_loops.luma`), shape (h, w), uint8."""
+    grey = np.empty(image.shape[:2], np.uint8)
+    luma(np.ascontiguousarray(image), grey)
+    return grey
 
 
 def pad_grey(grey: np.ndarray) -> np.ndarray:
@@ -59,14 +62,18 @@ def resize_grey(grey: np.ndarray, size: int) -> np.ndarray:
     height, width = grey.shape
     if (height, width) == (size, size):
         return grey.copy()
-    values = grey.astype(np.int64)
     if (height, width) == (2 * size, 2 * size):
+        values = grey.astype(np.int64)
         return ((values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2] + 2) >> 2).astype(np.uint8)
     left, right, w_left, w_right = _taps(width, size, clamp_weights=True)
-    rows = values[:, left] * w_left + values[:, right] * w_right
     upper, lower, w_upper, w_lower = _taps(height, size, clamp_weights=False)
-    above = (w_upper[:, None] * (rows[upper] >> 4)) >> 16
-    below = (w_lower[:, None] * (rows[lower] >> 4)) >> 16
+
+    def row(which: np.ndarray) -> np.ndarray:
+        values = grey[which].astype(np.int64)
+        return values[:, left] * w_left + values[:, right] * w_right
+
+    above = (w_upper[:, None] * (row(upper) >> 4)) >> 16
+    below = (w_lower[:, None] * (row(lower) >> 4)) >> 16
     return ((above + below + 2) >> 2).astype(np.uint8)
 
 

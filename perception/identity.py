@@ -43,15 +43,13 @@ class FaceEmbedder:
     """
 
     def __init__(self, weights: str | Path, device: str = "cpu", precision: str = "float32") -> None:
-        import torch
-
         from perception.precision import effective_precision, in_bfloat16
         from perception.weights import load_facenet
 
         self.precision = effective_precision(precision, device)
         network = load_facenet(Path(weights))
         self.network = (in_bfloat16(network) if self.precision == "bfloat16" else network).to(device)
-        self._device, self._type = device, torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        self._device = device
 
     def embed(self, crops: np.ndarray, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
         """One pass, two outputs.
@@ -73,6 +71,7 @@ class FaceEmbedder:
         if len(crops) == 0:
             return np.empty((0, 512), np.float32), np.empty((0, POOLED_SIZE), np.float32)
         caught: list[torch.Tensor] = []
+        kind = next(self.network.parameters()).dtype
         layer: Any = self.network.mixed_6a
         hook = layer.register_forward_hook(lambda _m, _i, out: caught.append(out.float().mean((2, 3)).cpu()))
         embeddings = []
@@ -82,7 +81,7 @@ class FaceEmbedder:
                     part = torch.from_numpy(np.ascontiguousarray(crops[start:start + batch_size]))
                     # fixed_image_standardization of facenet-pytorch
                     x = (part.to(self._device).permute(0, 3, 1, 2).float() - 127.5) / 128.0
-                    embeddings.append(self.network(x.to(self._type, memory_format=torch.channels_last)).cpu())
+                    embeddings.append(self.network(x.to(kind, memory_format=torch.channels_last)).cpu())
         finally:
             hook.remove()
         return torch.cat(embeddings).numpy(), torch.cat(caught).numpy()

@@ -63,7 +63,7 @@ def perceive_photo(
 
     notes = []
     try:
-        pipeline = FacePipeline(weights)
+        pipeline = FacePipeline(weights, precision="float32")
     except WeightsError:
         if weights is not None or gallery is not None:
             raise

@@ -1,6 +1,6 @@
-"""Two loops over pixels in which MTCNN spends most of its time: means over bins, and P-net's first layer.
+"""Loops over pixels in which perception spends its time: means over bins and P-net's first layer for MTCNN, luma for FER.
 
-torch's operators for them (adaptive average pooling; convolution, then PReLU, then max pooling with indices) take two thirds
+torch's operators for the first two (adaptive average pooling; convolution, then PReLU, then max pooling with indices) take two thirds
 of stock MTCNN's time on a CPU; the results here are theirs, up to the rounding of sums in another order.
 """
 
@@ -32,7 +32,7 @@ def mean_bins(image: Any, left: int, top: int, width: int, height: int, out: Any
     for j in range(columns):
         first[j], last[j] = j * width // columns, -(-(j + 1) * width // columns)
         share[j] = np.float32(0.0078125) / np.float32(last[j] - first[j])
-    sums = np.empty(3 * width, np.int32)
+    sums, upto = np.empty(3 * width, np.int32), np.zeros(3 * (width + 1), np.int64)
     for i in range(rows):
         y0, y1 = i * height // rows, -(-(i + 1) * height // rows)
         sums[:] = 0
@@ -40,14 +40,23 @@ def mean_bins(image: Any, left: int, top: int, width: int, height: int, out: Any
             line = image[top + y, left : left + width].reshape(3 * width)
             for x in range(3 * width):
                 sums[x] += line[x]
+        for x in range(3 * width):
+            upto[x + 3] = upto[x] + sums[x]
         level = np.float32(1.0) / np.float32(y1 - y0)
         for j in range(columns):
             scale = share[j] * level
             for c in range(3):
-                total = 0
-                for x in range(first[j], last[j]):
-                    total += sums[3 * x + c]
+                total = upto[3 * last[j] + c] - upto[3 * first[j] + c]
                 out[c, i, j] = np.float32(total) * scale - np.float32(0.99609375)  # 127.5 / 128
+
+
+@compiled
+def luma(image: Any, out: Any) -> None:
+    """OpenCV's 8-bit luma of an RGB image (h, w, 3): ``(9798 R + 19235 G + 3735 B + 2^14) >> 15``, to ``out`` (h, w), uint8."""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            total = np.uint32(9798) * image[y, x, 0] + np.uint32(19235) * image[y, x, 1] + np.uint32(3735) * image[y, x, 2]
+            out[y, x] = (total + np.uint32(1 << 14)) >> np.uint32(15)
 
 
 @compiled

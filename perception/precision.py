@@ -6,6 +6,9 @@ last layer and everything after it stay float32.  What that moves is measured in
 
 from __future__ import annotations
 
+import functools
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perception.errors import InputError
@@ -28,10 +31,19 @@ def effective_precision(precision: str = "auto", device: str = "cpu") -> str:
         raise InputError(f"precision={precision} is not known; use one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
-    import torch
+    return "bfloat16" if device == "cpu" and _multiplies_bfloat16() else "float32"
 
-    able = torch.cpu.get_capabilities() if device == "cpu" else {}
-    return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+
+@functools.cache
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor does; Linux says so without torch, whose import takes seconds that a cached answer does not need."""
+    try:
+        return re.search(r"\b(amx|avx512)_bf16\b", Path("/proc/cpuinfo").read_text(errors="replace")) is not None
+    except OSError:
+        import torch
+
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def in_bfloat16(network: nn.Module) -> nn.Module:

@@ -54,7 +54,7 @@ def verify(a: str, b: str, threshold: float | None, fmr: float, rates: str | Non
     from perception.pipeline import FacePipeline
     from perception.recognition import MASK_OFFSET
 
-    pipeline = FacePipeline(file)
+    pipeline = FacePipeline(file, precision="float32")
     (face_a, reasons_a), (face_b, reasons_b) = (_look(pipeline, *photograph) for photograph in photographs)
     score = float(face_a.embedding @ face_b.embedding)  # type: ignore[operator]  # the pipeline has FaceNet
     masked = face_a.masked or face_b.masked

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import traceback
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+
+from sim.run_folder import RUN
 
 FAILED = "failed.json"
 
@@ -139,8 +142,11 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
         own = " ".join(o for o in job["overrides"] if o not in common)
         table.add_row(job["job"], own, value, job["error"] or "", style="red" if job["error"] else None)
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
-    for job in jobs:
-        if job["error"]:
-            print(f"{job['job']} alone, from where it stopped:  python -m sim.run resume={os.path.relpath(folder / job['job'])}")
+    for job in (job for job in jobs if job["error"]):
+        place = folder / job["job"]
+        again = f"resume={os.path.relpath(place)}"
+        if not (place / RUN).exists() and not (place / ".hydra" / "overrides.yaml").exists():  # it never began
+            again = shlex.join([*job["overrides"], f"hydra.run.dir={os.path.relpath(place)}"])
+        print(f"{job['job']} alone, from where it stopped:  python -m sim.run {again}")
     print(f"sweep.json and all runs lie in {os.path.relpath(folder)}; beside each other:")
     print(f"  python -m sim.compare 'runs=[{os.path.relpath(folder)}]'")

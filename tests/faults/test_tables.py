@@ -36,7 +36,7 @@ def test_a_damaged_feature_table_is_refused_by_name(tmp_path, told, damage):
 def test_a_feature_table_whose_numbers_are_impossible_is_refused_by_name_and_picture(tmp_path, told):
     frame = read_features(SHIPPED_FEATURES).head(20)
     path = tmp_path / "features.parquet"
-    write_features(frame, path)
+    write_features(frame, path, encrypt=False)
     table = pd.read_parquet(path)
     table.loc[3, "emotion_happy"] = 7.0
     table.to_parquet(path)

@@ -97,7 +97,7 @@ def test_a_picture_of_nothing_is_flat_and_not_an_error():
 @pytest.fixture
 def loaded(monkeypatch, pipeline):
     """The commands use the pipeline that is loaded already."""
-    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, batch_size=32, emotion="combined": pipeline)
+    monkeypatch.setattr(perception.pipeline, "FacePipeline", lambda weights, **_: pipeline)
 
 
 def test_two_portraits_of_one_man_are_the_same_person_and_two_of_two_are_not(loaded, portraits, tmp_path, capsys, facenet_weights):

@@ -50,7 +50,7 @@ def test_a_job_whose_process_died_is_listed_with_its_name_and_can_be_run_again_a
     assert [one["exit_code"] for one in found] == [0, 1] and "worker 2 (process 77) died" in found[1]["error"]
     sweep.tell(found, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
-    assert "2 jobs, 1 failed" in said and "python -m sim.run agent=ppo seed=1 hydra.run.dir=" in said and "1-ppo" in said
+    assert "2 jobs, 1 failed" in said and "1-ppo alone, from where it stopped: python -m sim.run resume=" in said
 
 
 def test_closing_a_sweep_that_never_began_is_harmless():
