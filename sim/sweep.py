@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import traceback
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
     for job in jobs:
         if job["error"]:
-            print(f"{job['job']} alone, from where it stopped:  python -m sim.run resume={os.path.relpath(folder / job['job'])}")
+            trusted = [o for o in job["overrides"] if o.startswith("trusted_targets=")]
+            again = shlex.join([f"resume={os.path.relpath(folder / job['job'])}", *trusted])
+            print(f"{job['job']} alone, from where it stopped:  python -m sim.run {again}")
     print(f"sweep.json and all runs lie in {os.path.relpath(folder)}; beside each other:")
     print(f"  python -m sim.compare 'runs=[{os.path.relpath(folder)}]'")
