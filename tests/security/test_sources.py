@@ -101,3 +101,20 @@ def test_the_check_finds_each_planted_call(source):
 )  # fmt: skip
 def test_the_check_lets_safe_readers_pass(source):
     assert list(unsafe_calls(source)) == []
+
+
+def test_what_listens_does_so_on_the_loopback_only():
+    from sim.replay.serve import HOST
+
+    assert HOST == "127.0.0.1"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "mlflow ui --workers 1 --host 127.0.0.1 " in makefile
+    shipped = [ROOT / "Makefile", *(ROOT / "docs").glob("*.md"), *(ROOT / "sim").rglob("*.py"), ROOT / "README.md"]
+    assert not [path for path in shipped if "0.0.0.0" in path.read_text(encoding="utf-8").replace("0000000000", "")]
+
+
+def test_every_test_that_the_threat_model_names_exists():
+    import re
+
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
+    assert len(named) >= 8 and not [name for name in named if not (ROOT / name).is_file()]
