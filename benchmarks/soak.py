@@ -6,13 +6,14 @@ One process repeats: train a fresh PPO agent for `steps` interactions, evaluate 
 run of its own in a real MLflow store (SQLite in a temporary folder).  After every repetition: resident memory, open file handles and
 threads (of /proc), and interactions a second of processor time (a busy machine does not look like decay).
 
-One repetition before the clock starts imports and compiles; the first fifth after it fills pools and caches and is not judged.  Memory: Theil-Sen slope with its 95 %
-interval (Sen 1968, JASA 63:1379).  Exit code 1 if memory grows for certain by more than 60 MB an hour, if handles or threads
+One repetition before the clock starts imports and compiles; the first fifth after it fills pools and caches and is not judged.
+Memory: Theil-Sen slope with its 95 % interval (Sen 1968, JASA 63:1379).  Exit code 1 if memory grows for certain by more than 60 MB an hour, if handles or threads
 of the last third exceed those of the first by more than 2, or if the last third is slower than 0.8 of the first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gc
 import logging
@@ -48,7 +49,8 @@ def repetition(shop: Any, number: int, steps: int, customers: int, uri: str, fol
     policy = training.build_agent(training.agent_config("ppo"), shop, number, [])
     with Tracker(uri, "soak", True).run(f"soak-{number}", folder=folder, params={"seed": number, "steps": steps}) as run:
         clock = time.process_time()
-        training.train(policy, shop, steps=steps, tune=(20, 1), report=lambda step, metrics: run.metrics(metrics, step))
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # thousands of progress bars
+            training.train(policy, shop, steps=steps, tune=(20, 1), report=lambda step, metrics: run.metrics(metrics, step))
         clock = time.process_time() - clock
         met = evaluate(policy, shop, customers=customers, seed=number, discount_per_day=1.0, regret=False)
         run.metrics({"evaluation/value_per_customer": float(met.totals["discounted"].mean())}, steps)
@@ -72,6 +74,8 @@ def soak(minutes: float, steps: int, customers: int) -> list[Sample]:
             speed = repetition(shop, len(samples), steps, customers, uri, folder)
             gc.collect()
             samples.append((time.monotonic() - started, *of_process(), speed))
+            if len(samples) % 25 == 0:
+                print(f"{samples[-1][0] / 60:6.1f} minutes, {len(samples)} repetitions, {samples[-1][1]:.0f} MB", file=sys.stderr)
     return samples
 
 
@@ -159,7 +163,6 @@ def main(arguments: list[str] | None = None) -> int:
         s = {name: type(default)(given.get(name, default)) for name, default in DEFAULTS.items()}
         if not Path("/proc/self/statm").exists():
             raise ValueError("memory and handles are read from /proc, which this system does not have; run it on Linux")
-        os.environ.setdefault("TQDM_DISABLE", "1")
         logging.getLogger("sim.tracking").setLevel(logging.ERROR)
         samples = soak(s["minutes"], s["steps"], s["customers"])
         with open(s["csv"], "w", newline="", encoding="utf-8") as file:
