@@ -7,8 +7,9 @@ run of its own in a real MLflow store (SQLite in a temporary folder).  After eve
 threads (of /proc), and interactions a second of processor time (a busy machine does not look like decay).
 
 One repetition before the clock starts imports and compiles; the first fifth after it fills pools and caches and is not judged.
-Memory: Theil-Sen slope with its 95 % interval (Sen 1968, JASA 63:1379).  Exit code 1 if memory grows for certain by more than 60 MB an hour, if handles or threads
-of the last third exceed those of the first by more than 2, or if the last third is slower than 0.8 of the first.
+Memory: Theil-Sen slope with its 95 % interval (Sen 1968, JASA 63:1379).  Exit code 1 if memory grows for certain by more than 60 MB
+an hour, if handles or threads of the last third exceed those of the first by more than 2, or if the last third is slower than
+0.8 of the first.
 """
 
 from __future__ import annotations
