@@ -19,6 +19,7 @@ import csv
 import gc
 import logging
 import os
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -77,6 +78,10 @@ def soak(minutes: float, steps: int, customers: int) -> list[Sample]:
             samples.append((time.monotonic() - started, *of_process(), speed))
             if len(samples) % 25 == 0:
                 print(f"{samples[-1][0] / 60:6.1f} minutes, {len(samples)} repetitions, {samples[-1][1]:.0f} MB", file=sys.stderr)
+        with sqlite3.connect(Path(temporary) / "mlflow.db") as store:
+            (tracked,) = store.execute("select count(*) from runs where status = 'FINISHED'").fetchone()
+    if tracked != len(samples) + 1:
+        raise ValueError(f"MLflow holds {tracked} finished runs of {len(samples) + 1}; a soak without tracking shows nothing")
     return samples
 
 

@@ -151,7 +151,7 @@ def _package_of(found: Any) -> str:
 def _plain(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    plain: Any = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
     return dict(plain) if isinstance(plain, Mapping) else {}
 
 
