@@ -16,7 +16,11 @@ def samples(mb=0.0, handles=0, slower=0.0):
 
 @pytest.mark.parametrize(
     ("grown", "says"),
-    [(dict(mb=0.5), "MB an hour, for certain more than 60"), (dict(handles=4), "handles grew"), (dict(slower=0.5), "of the first third's speed")],
+    [
+        (dict(mb=0.5), "MB an hour, for certain more than 60"),
+        (dict(handles=4), "handles grew"),
+        (dict(slower=0.5), "of the first third's speed"),
+    ],
 )
 def test_growth_of_half_a_megabyte_four_handles_in_ten_or_half_the_speed_is_found(grown, says):
     facts, wrong = judged(samples(**grown))
