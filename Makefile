@@ -6,7 +6,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint types lock ui replay clean distclean
+.PHONY: help setup run test test-all lint types lock audit ui replay clean distclean
 
 PYTHON  ?=
 ARGS    ?=
@@ -75,6 +75,14 @@ types: $(STAMP) ## mypy
 lock: $(STAMP) ## requirements.in -> requirements.txt (keeps versions that still fit; ARGS=--upgrade renews)
 	@$(VENV)/bin/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet $(ARGS) -o requirements.txt
+
+# A package that could not be looked up is not a clean one: pip-audit alone would end with 0.
+audit: $(STAMP) ## known vulnerabilities of requirements.txt (pip-audit; asks pypi.org, or ARGS="-s osv")
+	@report=$$(mktemp); trap 'rm -f "$$report"' EXIT; \
+	if $(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt --progress-spinner off $(ARGS) >"$$report" 2>&1; \
+	then cat "$$report"; \
+	elif grep -q '^Found [0-9]' "$$report"; then cat "$$report"; exit 1; \
+	else echo "audit: nothing is known, the database of vulnerabilities was not reached ($$(tail -n 1 "$$report" | cut -c 1-160)); try again with a network that reaches pypi.org, or ARGS=\"-s osv\"" >&2; exit 2; fi
 
 ui: $(STAMP) ## MLflow's pages over all runs, on this machine only; PORT=5000
 	@uri=$$($(PY) -m sim.tracking); \

@@ -31,8 +31,9 @@ def check(cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from sim.config import agents_known, check_target
+    from sim.config import agents_known
     from sim.shop.parameters import read_all
+    from sim.targets import check_targets
 
     whole = ("rounds", "customers", "trial_customers", "evaluate.customers", "evaluate.seed", "seed")
     for name in whole:
@@ -47,7 +48,7 @@ def check(cfg: Any) -> None:
             raise ConfigError(f"{name}={value} is out of range; allowed is {low} to {high}")
     if cfg.start not in agents_known():
         raise ConfigError(f"start={cfg.start} is no agent; choose from {', '.join(agents_known())}")
-    check_target("agent", cfg.agent.get("_target_"), cfg.trusted_targets)
+    check_targets("agent", cfg.agent, cfg.trusted_targets)
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     read_all(plain["env"], plain["population"], plain["camera"])
 

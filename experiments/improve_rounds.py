@@ -106,12 +106,11 @@ class Study:
             self._begin()
 
     def _shop(self) -> Any:
-        from hydra.utils import get_method
-
         from sim.shop.scenarios import build_shop
+        from sim.targets import built
 
         population = self.settings["population"]
-        table = get_method(population["loader"]["_target_"])(
+        table = built("population.loader", population["loader"], list(self.settings["trusted_targets"]))(
             population["gallery"], population["consent"], weights=population["weights"], cache=population["cache"]
         )
         return build_shop(self.settings["env"], self.settings["catalog"], population, self.settings["camera"], table)

@@ -14,6 +14,7 @@ from sim.executors.settings import check_settings as check_executor
 from sim.replay.settings import PageSettings, check_settings
 from sim.shop import parameters as p
 from sim.shop.parameters import MISSING, ShopError
+from sim.targets import check_targets
 
 ROOT = p.CONF.parent
 CONF = p.CONF
@@ -228,12 +229,8 @@ def validate(cfg: Any) -> None:
     p.slate_size(env, len(catalog.names))  # type: ignore[arg-type]
     check_settings(cfg.replay)
     check_executor(cfg.executor.name, cfg.executor.workers, cfg.executor.address)
-    for where, target in (
-        ("agent", cfg.agent.get("_target_")),
-        ("load_agent", cfg.load_agent.get("_target_")),
-        ("population.loader", cfg.population.loader.get("_target_")),
-    ):
-        check_target(where, target, cfg.trusted_targets)
+    for where in ("agent", "load_agent", "population.loader"):
+        check_targets(where, OmegaConf.select(cfg, where), cfg.trusted_targets)
 
 
 def validate_compare(cfg: Any) -> None:
@@ -278,19 +275,4 @@ def _check_evaluate(evaluate: Any, twin: bool) -> None:
             )
 
 
-def check_target(where: str, target: Any, trusted: Any) -> None:
-    """Only our own packages, and those the user names, may be called from a configuration.
-
-    Raises
-    ------
-    ConfigError
-        The target is missing or of another package.
-    """
-    if not isinstance(target, str):
-        raise ConfigError(f"{where} has no _target_; name the class or function to build it with")
-    if target.split(".")[0] not in {"sim", "agents", "perception", *trusted}:
-        package = target.split(".")[0]
-        raise ConfigError(f"{where}._target_={target} is not trusted; if you wrote it, add trusted_targets=[{package}]")
-
-
-__all__ = ["CONF", "ROOT", "ConfigError", "RunConfig", "ShopError", "check_target", "register_schemas", "validate"]
+__all__ = ["CONF", "ROOT", "ConfigError", "RunConfig", "ShopError", "register_schemas", "validate"]

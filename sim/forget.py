@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.shop.parameters import ShopError
+from sim.targets import joint
 
 USAGE = """\
 Remove a person from galleries, caches, feature tables, session logs and MLflow, and search for what is left.
@@ -229,16 +230,14 @@ def _store(uri: str) -> Any:
 
 def run(cfg: Any) -> int:
     """Join the rooms."""
-    from hydra.utils import instantiate
-
     if cfg.expired == (cfg.person is not None):
         raise ForgetError("give either person=NAME (somebody to forget) or expired=true (whatever has had its time)")
     if cfg.expired:
-        gone = instantiate(cfg.joined.remove_expired)(cfg.dry_run, [Path(p) for p in cfg.paths], Path(cfg.cache) if cfg.cache else None)
+        gone = joint(cfg, "remove_expired")(cfg.dry_run, [Path(p) for p in cfg.paths], Path(cfg.cache) if cfg.cache else None)
         word = "would be removed" if cfg.dry_run else "removed"
         print("\n".join(f"{word}: {path}" for path in gone) or "nothing has expired")
         return 0
-    return forget(cfg, instantiate(cfg.joined.forgetting), lambda: str(instantiate(cfg.joined.tracking_uri)))
+    return forget(cfg, joint(cfg, "forgetting"), lambda: str(joint(cfg, "tracking_uri")))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sim.replay.errors import ReplayError
+from sim.targets import joint
 
 MISSING: Any = "???"
 USAGE = """\
@@ -248,15 +249,12 @@ def run(cfg: Any) -> None:
     """Join the rooms, ask, tell."""
     from pathlib import Path
 
-    from hydra.utils import instantiate
-
     from sim.report import dump_json
 
     if not 1 <= cfg.drivers <= 16 or not 2 <= cfg.background <= 10_000:
         raise ReplayError("drivers must lie between 1 and 16, background between 2 and 10000")
-    joined = cfg.joined
     answer = recommend(
-        cfg, instantiate(joined.perceive), instantiate(joined.load_agent), lambda: str(instantiate(joined.tracking_uri))
+        cfg, joint(cfg, "perceive"), joint(cfg, "load_agent"), lambda: str(joint(cfg, "tracking_uri"))
     )
     if cfg.out:
         dump_json(Path(cfg.out), answer)

@@ -11,13 +11,15 @@ Settings beside `resume=` must be those of the run; a run that goes on with othe
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from sim.config import CONF, ConfigError
+from sim.config import CONF, ConfigError, RunConfig
 
 OUTPUTS = "outputs"
 FREE = ("resume", "checkpoint", "replay")  # may differ from the run's own: they change no number of it
@@ -48,7 +50,7 @@ def resolved(arguments: list[str]) -> list[str]:
         print(f"resume=auto: going on with {folder}", file=sys.stderr)
     else:
         folder = find_unfinished(wanted)
-    overrides = [*_overrides_of(folder), *(a for a in rest if not a.startswith("hydra."))]
+    overrides = [*_safe(folder, _overrides_of(folder), rest), *(a for a in rest if not a.startswith("hydra."))]
     _refuse_other_settings(folder, overrides)
     there = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
     began = read_run(folder) is not None  # then Hydra's own record is whole, and stays as it was
@@ -151,6 +153,28 @@ def _overrides_of(folder: Path) -> list[str]:
         return [str(o) for o in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
     except Exception as error:  # YAML errors share no base class
         raise ConfigError(f"resume: {folder} was killed before it wrote its settings ({type(error).__name__}); start it anew") from None
+
+
+def _safe(folder: Path, overrides: list[str], given: list[str]) -> list[str]:
+    """The settings that a folder holds, without those by which it could choose what is imported or read for a configuration.
+
+    `sim.run` never writes one of the former (Hydra keeps its own apart), so the folder is not as a run left it.  Trusted packages are
+    named by whoever starts the run, each time.
+    """
+    settings = {field.name for field in dataclasses.fields(RunConfig)} - {"resume"}
+    for text in overrides:
+        key, _, value = str(text).lstrip("+~").partition("=")
+        if re.split(r"[./@:]", key)[0] not in settings:
+            raise ConfigError(f"resume: {folder} holds the setting {text!r}, which no run writes there; do not trust that folder")
+        if (CONF / key.split("@")[0]).is_dir() and not re.fullmatch(r"'?[\w-]*'?", value):
+            raise ConfigError(f"resume: {folder} holds {text!r}, which names no file of conf/{key}; do not trust that folder")
+    trusted = [text for text in overrides if str(text).lstrip("+").startswith("trusted_targets")]
+    if trusted and not any(a.startswith("trusted_targets=") for a in given):
+        raise ConfigError(
+            f"resume: the run in {folder} imports code of yours; a folder cannot vouch for itself, so say once more that you trust it: "
+            f"{shlex.quote(f'resume={folder}')} {shlex.join(trusted)}"
+        )
+    return [text for text in overrides if text not in trusted]
 
 
 def _refuse_other_settings(folder: Path, overrides: list[str]) -> None:

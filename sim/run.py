@@ -20,7 +20,6 @@ from sim.config import ConfigError
 def run(cfg: Any) -> float:
     """The job, as a table of contents; returns the agent's value per customer (what a sweep would maximise)."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
     from tqdm import tqdm
 
@@ -34,6 +33,7 @@ def run(cfg: Any) -> float:
     from sim.progress import RunProgress
     from sim.run_folder import OPERATIONAL, working_in
     from sim.shop.scenarios import build_shop
+    from sim.targets import built
     from sim.tracking import Tracker, git_state, library_versions
     from sim.tracking.spool import run_record
 
@@ -50,7 +50,7 @@ def run(cfg: Any) -> float:
         training.check_agents(
             [cfg.agent, *map(training.agent_config, cfg.baselines)], cfg.env, cfg.catalog.path, cfg.trusted_targets
         )
-    table = instantiate(p.loader)(p.gallery, p.consent, weights=p.weights, cache=p.cache)
+    table = built("population.loader", p.loader, cfg.trusted_targets)(p.gallery, p.consent, weights=p.weights, cache=p.cache)
     shop = build_shop(plain["env"], plain["catalog"], plain["population"], plain["camera"], table)
     timing["shop"] = time.monotonic() - started
     gallery = shop.gallery
@@ -146,7 +146,7 @@ def run(cfg: Any) -> float:
             "git": git, "versions": versions, "timing": {k: round(v, 2) for k, v in timing.items()}, **results,
         }  # fmt: skip
         report.dump_json(folder / "summary.json", summary)
-        load_agent = instantiate(cfg.load_agent)
+        load_agent = built("load_agent", cfg.load_agent, cfg.trusted_targets)
         page = recording.replay_page(cfg.replay, folder, load_agent, shop, table, cfg.trusted_targets)
         recording.finish(tracked, plain, shop, agent, summary, folder, page)
     progress.clear()

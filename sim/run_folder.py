@@ -99,8 +99,7 @@ def working_in(folder: Path, config: dict[str, Any], overrides: list[str], resum
             yield record.key
         except BaseException as error:
             if getattr(error, "exit_code", 1) != 2:
-                name = shlex.quote(f"resume={os.path.relpath(folder)}")
-                print(f"this run has not finished; go on with it:  python -m sim.run {name}", file=sys.stderr)
+                print(f"this run has not finished; go on with it:  {go_on(folder, config)}", file=sys.stderr)
             raise
         _write(folder, dataclasses.replace(record, finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
 
@@ -155,6 +154,13 @@ def is_in_use(folder: Path) -> bool:
 def unfinished(folder: Path) -> str:
     """The sentence for a folder whose run could go on."""
     return f"{folder} holds a run that has not finished; go on with it: resume={folder}, or choose another hydra.run.dir"
+
+
+def go_on(folder: Path, config: dict[str, Any]) -> str:
+    """The command by which a run goes on, relative to the working folder; packages of the user's are trusted anew each time."""
+    trusted = config.get("trusted_targets")
+    also = [f"trusted_targets=[{','.join(trusted)}]"] if trusted else []
+    return shlex.join(["python", "-m", "sim.run", f"resume={os.path.relpath(folder)}", *also])
 
 
 def in_use(folder: Path) -> str:

@@ -144,9 +144,9 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
     for job in (job for job in jobs if job["error"]):
         place = folder / job["job"]
-        again = f"resume={os.path.relpath(place)}"
+        again = [f"resume={os.path.relpath(place)}", *(o for o in job["overrides"] if o.startswith("trusted_targets="))]
         if not (place / RUN).exists() and not (place / ".hydra" / "overrides.yaml").exists():  # it never began
-            again = shlex.join([*job["overrides"], f"hydra.run.dir={os.path.relpath(place)}"])
-        print(f"{job['job']} alone, from where it stopped:  python -m sim.run {again}")
+            again = [*job["overrides"], f"hydra.run.dir={os.path.relpath(place)}"]
+        print(f"{job['job']} alone, from where it stopped:  python -m sim.run {shlex.join(again)}")
     print(f"sweep.json and all runs lie in {os.path.relpath(folder)}; beside each other:")
     print(f"  python -m sim.compare 'runs=[{os.path.relpath(folder)}]'")

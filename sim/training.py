@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from sim.config import CONF, check_target
+from sim.config import CONF
 from sim.evaluation.rollout import value_per_customer
 from sim.progress import PolicyProgress, RunProgress, say
 from sim.shop.catalog import read_catalog
@@ -26,6 +26,7 @@ from sim.shop.observation import observation_size
 from sim.shop.parameters import VARIANTS, catalog_path
 from sim.shop.variants import layout_of
 from sim.shop.world import Shop
+from sim.targets import built
 
 CURVE_POINTS, CURVE_CUSTOMERS = 12, 1000
 
@@ -55,12 +56,9 @@ def agent_config(name: str) -> DictConfig:
 
 def build_agent(config: DictConfig, shop: Shop, seed: int, trusted: list[str]) -> Any:
     """An untrained agent for this shop."""
-    from hydra.utils import instantiate
-
     from sim.envs import spaces
 
-    check_target("agent", config.get("_target_"), trusted)
-    agent = instantiate(config)(
+    agent = built("agent", config, trusted)(
         observation_space=spaces.observation_space(shop),
         action_space=spaces.label_space(shop),
         layout=shop.layout,

@@ -2,7 +2,7 @@
 
 experiments -> sim          sim -> perception.features          agents -> gymnasium, SB3, torch, numpy
 perception -> none of ours  nobody -> experiments
-within sim: commands -> tracking, replay, evaluation -> envs -> shop, executors, never back
+within sim: commands -> tracking, replay, evaluation -> envs -> shop, executors, targets, never back
 perception.extract joins sim.executors by name at run time, as sim.run joins its rooms by Hydra's _target_
 """
 
@@ -22,7 +22,7 @@ AGENT_LIBRARIES = {"gymnasium", "stable_baselines3", "sb3_contrib", "torch", "nu
 
 # Higher may import lower; rooms of the same height do not know each other, except that pages and tracked runs are made
 # from what evaluation measured.  Whatever lies in sim/ itself is a command or a command's helper.
-HEIGHT = {"executors": -1, "shop": 0, "envs": 1, "evaluation": 2, "calibration": 3, "tracking": 3, "replay": 3}
+HEIGHT = {"executors": -1, "targets": -1, "shop": 0, "envs": 1, "evaluation": 2, "calibration": 3, "tracking": 3, "replay": 3}
 COMMANDS = 4
 
 

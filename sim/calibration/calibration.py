@@ -22,6 +22,7 @@ from sim.calibration.settings import Settings
 from sim.shop.catalog import Catalog, read_catalog
 from sim.shop.scenarios import build_shop
 from sim.shop.world import Shop
+from sim.targets import built
 
 
 def split(log: PushLog, share: float, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +76,6 @@ def calibrate(settings: Settings, quiet: bool = False) -> Result:
     LogError, ShopError
         The log or a setting does not fit.
     """
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
     from tqdm import tqdm
 
     # 1 the log, and its labels as a catalog
@@ -101,8 +100,7 @@ def calibrate(settings: Settings, quiet: bool = False) -> Result:
 
     # 2 the shop where fitting starts
     p = settings.shop["population"]
-    loader: Any = instantiate(OmegaConf.create(p["loader"]))
-    gallery = loader(p["gallery"], p["consent"], weights=p["weights"], cache=p["cache"])
+    gallery = built("population.loader", p["loader"])(p["gallery"], p["consent"], weights=p["weights"], cache=p["cache"])
     with tempfile.TemporaryDirectory() as folder:
         base = _build(settings.shop, catalog, catalog.table["appeal"], Path(folder) / "catalog.csv", gallery)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.cli import run_command
 from sim.off_policy.settings import OffPolicyConfig, validate
+from sim.targets import joint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +66,13 @@ def evaluate(cfg: Any) -> None:
 
 def _own_table(cfg: Any) -> _Question:
     """A user's own log."""
-    from hydra.utils import instantiate
-
     from sim.evaluation.estimators.errors import OffPolicyError
     from sim.off_policy.own_log import saved_policy
     from sim.off_policy.table import read_table
 
     path, policy = Path(cfg.logs).expanduser(), None
     if cfg.policy is not None:
-        policy = saved_policy(cfg.policy, instantiate(cfg.joined.load_agent))
+        policy = saved_policy(cfg.policy, joint(cfg, "load_agent"))
         if policy is None:
             raise OffPolicyError(
                 f"policy={cfg.policy}: no folder with agent.json; or leave it out and give target_probability_* columns"
@@ -90,15 +89,13 @@ def _own_table(cfg: Any) -> _Question:
 
 def _own_run(cfg: Any) -> _Question:
     """The log of a run of this simulator."""
-    from hydra.utils import instantiate
-
     from sim.evaluation.evaluate import evaluate as deploy
     from sim.evaluation.statistics import mean_interval
     from sim.off_policy import own_log
     from sim.tracking import default_uri
 
     run = own_log.find_run(cfg.logs, default_uri)
-    policy = own_log.target_policy(run, cfg.policy, instantiate(cfg.joined.load_agent), list(cfg.trusted_targets))
+    policy = own_log.target_policy(run, cfg.policy, joint(cfg, "load_agent"), list(cfg.trusted_targets))
     own = own_log.read_own(run, cfg.behaviour, cfg.customers, list(cfg.trusted_targets))
     own_log.check_fits(policy, own.shop)
     notes = list(own.notes)

@@ -52,11 +52,11 @@ def _settings() -> list[str]:
 
 def run(cfg: Any) -> None:
     """Find the run, prepare its sessions, write or serve the page."""
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from sim.replay import ReplayError, find_run, write_page
     from sim.replay.settings import PageSettings, check_settings
+    from sim.targets import joint
 
     settings = OmegaConf.to_object(cfg.replay)
     assert isinstance(settings, PageSettings)
@@ -65,11 +65,11 @@ def run(cfg: Any) -> None:
         raise ReplayError(f"port={cfg.port} is out of range; allowed is 0 to 65535")
 
     def tracking_uri() -> str:
-        return str(instantiate(cfg.joined.tracking_uri))
+        return str(joint(cfg, "tracking_uri"))
 
     chosen = find_run(cfg.run, tracking_uri)
     run_b = None if cfg.run_b is None else find_run(cfg.run_b, tracking_uri)
-    load_agent = instantiate(cfg.joined.load_agent)
+    load_agent = joint(cfg, "load_agent")
     common: dict[str, Any] = {
         "run_b": run_b, "policy_a": cfg.policy_a, "policy_b": cfg.policy_b, "customer": cfg.customer,
         "trusted": list(cfg.trusted_targets),

@@ -14,6 +14,7 @@ from sim.replay.relive import SPLIT, Relived
 from sim.replay.remembering import Reminded
 from sim.replay.runs import POLICIES, Run
 from sim.shop.random_streams import SPLITS, policy_uniforms
+from sim.targets import followed
 
 LoadAgent = Callable[..., Any]
 
@@ -47,9 +48,7 @@ def _own_class(run: Run, name: str, trusted: list[str]) -> Any | None:
     target = (run.config.get("agent") or {}).get("_target_")
     if name != run.agent or not isinstance(target, str) or target.split(".")[0] not in trusted:
         return None
-    from hydra.utils import get_class
-
-    return get_class(target)
+    return followed("agent", target, trusted)
 
 
 def decides_alike(policy: Any, lines: Lines, relived: Relived, seed: int) -> int:

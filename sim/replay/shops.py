@@ -10,8 +10,7 @@ from sim.replay.errors import ReplayError
 from sim.replay.runs import Run
 from sim.shop.scenarios import build_shop
 from sim.shop.world import Shop
-
-_OURS = ("perception", "sim")
+from sim.targets import built
 
 
 def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
@@ -22,17 +21,9 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
     ReplayError
         Something that the run was made with is no longer there, or its gallery is read by code that is not trusted.
     """
-    from hydra.utils import get_method
-
     try:
         population = dict(run.config["population"])
-        target = str(population["loader"]["_target_"])
-        if target.split(".")[0] not in (*_OURS, *trusted):
-            package = target.split(".")[0]
-            raise ReplayError(
-                f"population.loader={target} is not trusted; if you wrote it, add trusted_targets=[{package}]"
-            )
-        table = get_method(target)(
+        table = built("population.loader", population["loader"], trusted)(
             population["gallery"], population["consent"], weights=population["weights"], cache=population["cache"]
         )
         groups: dict[str, Any] = {name: run.config[name] for name in ("env", "catalog", "population", "camera")}

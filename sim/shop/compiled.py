@@ -5,7 +5,8 @@ calls: editing `affect.py` would leave a stale `dynamics.py` behind.  So the cac
 of this package, and a changed equation is always compiled anew.
 
 The folder is `$PUSH_SIM_CACHE`, else `$XDG_CACHE_HOME/push-simulator`, else `~/.cache/push-simulator`.  Where it cannot be
-written, the equations are compiled at every start (said once), never refused.
+written, or belongs to somebody else, the equations are compiled at every start (said once), never refused: whoever can write there
+decides what machine code runs here (Numba's index of it is a pickle), so it is kept for its owner alone.
 """
 
 from __future__ import annotations
@@ -41,12 +42,25 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether only this user (or root) can write the folder, which is made so where it is this user's."""
+    if not hasattr(os, "getuid"):  # Windows: profiles are their owner's
+        return True
+    status = folder.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o022:
+        folder.chmod(0o700)
+    return status.st_uid in (0, os.getuid()) and not folder.stat().st_mode & 0o022
+
+
 def _prepare_cache(keep: int = 4) -> Path | None:
     """Point Numba at this source digest's folder; drop all but the newest `keep` older digests. None if unwritable."""
     try:
         home = cache_root() / "numba"
         folder = home / source_digest()
         folder.mkdir(parents=True, exist_ok=True)
+        if not _is_ours_alone(home):
+            print(f"note: {home} belongs to another user, so the shop is compiled at every start", file=sys.stderr)
+            return None
         probe = folder / f".writable-{os.getpid()}"
         probe.write_text("")
         probe.unlink()

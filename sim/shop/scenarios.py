@@ -16,6 +16,7 @@ from sim.shop.catalog import read_catalog
 from sim.shop.gallery import build_gallery
 from sim.shop.parameters import CONF, ShopError, catalog_path, pack, read_all, slate_size
 from sim.shop.world import Shop, with_typical_records
+from sim.targets import built
 
 
 def build_shop(
@@ -48,7 +49,6 @@ def build_shop(
 def _load(overrides: tuple[str, ...]) -> Shop:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     if GlobalHydra.instance().is_initialized():
@@ -57,7 +57,7 @@ def _load(overrides: tuple[str, ...]) -> Shop:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("shop", list(overrides))
     population = cfg.population
-    table = instantiate(population.loader)(
+    table = built("population.loader", population.loader)(
         population.gallery, population.consent, weights=population.weights, cache=population.cache
     )
     plain: dict[str, Any] = {

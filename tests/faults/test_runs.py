@@ -145,9 +145,9 @@ def test_one_job_of_a_sweep_fails_the_others_finish_and_it_is_run_again_alone(tm
     jobs = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["jobs"]
     assert [job["error"] for job in jobs] == [None, "RuntimeError: not today", None]
     failed = f"sweep/{jobs[1]['job']}"
-    assert f"python -m sim.run resume={failed}" in done.stdout
+    assert f"python -m sim.run resume={failed} 'trusted_targets=[mine]'" in done.stdout
     (tmp_path / "fixed").touch()
-    again = command(f"resume={failed}", cwd=tmp_path, timeout=800, **store)
+    again = command(f"resume={failed}", "trusted_targets=[mine]", cwd=tmp_path, timeout=800, **store)
     assert again.returncode == 0, again.stderr
     runs, _ = in_mlflow(tmp_path / "mlflow.db")
     assert sorted(status for _, status in runs) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]  # the sweep itself stays FAILED
@@ -179,7 +179,7 @@ def test_memory_that_runs_out_is_one_sentence_and_the_run_goes_on_later(tmp_path
     assert "error: memory ran out (Unable to allocate" in done.stderr and "resume=run" in done.stderr
     assert checkpoints(tmp_path / "run")
     (tmp_path / "more").touch()
-    again = command("resume=run", cwd=tmp_path, timeout=800, PYTHONPATH=path)
+    again = command("resume=run", "trusted_targets=[greedy]", cwd=tmp_path, timeout=800, PYTHONPATH=path)
     assert again.returncode == 0, again.stderr
     told("8 GiB asked for under RLIMIT_AS", "one sentence, exit 1, checkpoints whole, finished when there was memory")
 
@@ -208,6 +208,6 @@ def test_a_worker_that_dies_costs_its_job_and_every_job_can_go_on_alone(tmp_path
     left = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir() and not (folder / "summary.json").exists())
     assert (tmp_path / "sweep" / "1-mortal-shop-s1") in left
     for folder in left:
-        again = command(f"resume={folder}", cwd=tmp_path, timeout=800, **store)
+        again = command(f"resume={folder}", "trusted_targets=[mortal]", cwd=tmp_path, timeout=800, **store)
         assert again.returncode == 0, again.stderr
     told("kill -9 of a worker in a sweep of 3 jobs, 2 at a time", f"the sweep ended at once, named; {len(left)} jobs finished alone")
