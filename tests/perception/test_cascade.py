@@ -41,13 +41,13 @@ def test_the_first_layer_with_its_pooling_equals_torchs(cascade, size):
         np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
-def test_boxes_landmarks_and_scores_of_12_portraits_and_a_group_equal_the_librarys_within_a_thousandth(
+def test_boxes_landmarks_and_scores_of_6_portraits_and_a_group_equal_the_librarys_within_a_thousandth(
     portraits, test_data, cascade
 ):
     from facenet_pytorch import MTCNN
 
     library = MTCNN(keep_all=True, min_face_size=24)
-    files = [*portraits[:12], test_data / "facenet_pytorch_test" / "multiface.jpg"]
+    files = [*portraits[:6], test_data / "facenet_pytorch_test" / "multiface.jpg"]
     faces = 0
     for pixels in (decode_image(file).pixels for file in files):
         boxes, score, landmarks = library.detect(pixels, landmarks=True)
@@ -60,7 +60,7 @@ def test_boxes_landmarks_and_scores_of_12_portraits_and_a_group_equal_the_librar
         np.testing.assert_allclose(own_landmarks[b], landmarks[a].astype(float), atol=1e-3)
         np.testing.assert_allclose(own_score[b], score[a].astype(float), atol=1e-5)
         faces += len(boxes)
-    assert faces >= 15
+    assert faces >= 11
 
 
 def test_an_image_smaller_than_a_cell_has_no_face(cascade):

@@ -130,6 +130,7 @@ def test_no_file_of_a_model_is_a_pickle_and_its_weights_are_safetensors(trained,
     assert any(path.name == "ppo.py" and "code" in path.parts for path in files)
 
 
+@pytest.mark.slow
 def test_a_users_own_agent_travels_with_its_module(tmp_path, monkeypatch):
     (tmp_path / "corner_shop.py").write_text(
         "from agents.baselines import HoldBack\n\n\nclass Closed(HoldBack):\n    name = 'closed'\n"
@@ -265,6 +266,7 @@ def test_the_served_policy_answers_as_the_one_in_process_with_pickles_refused(tr
         server.wait(20)
 
 
+@pytest.mark.slow
 def test_the_repository_is_not_needed_to_serve(trained, tmp_path):
     policies, shop, folder, observation, allowed, _ = trained
     save_policy(tmp_path / "m", folder / "linucb", **model_settings(policies["linucb"], shop))

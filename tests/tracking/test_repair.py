@@ -47,6 +47,7 @@ def start(uri: str, folder: Path, name: str = "r") -> tuple[subprocess.Popen, st
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_a_signal_ends_the_run_killed(uri, client, tmp_path, number):
     process, run_id = start(uri, tmp_path)
     process.send_signal(number)
@@ -77,6 +78,7 @@ def test_kill_9_is_repaired_by_the_next_run_while_a_living_one_goes_on(uri, clie
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_sync_ends_a_run_that_was_killed_after_everything_was_delivered(uri, client, tmp_path):
     process, run_id = start(uri, tmp_path)
     process.kill()
