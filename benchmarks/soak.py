@@ -1,6 +1,6 @@
 """Does a process that trains, evaluates and tracks for a long time grow, keep files open, or slow down?
 
-    python -m benchmarks.soak [minutes=10] [steps=8192] [customers=100] [out=soak.png] [csv=soak.csv]
+    python -m benchmarks.soak [minutes=10] [steps=8192] [customers=100] [out=outputs/soak.png] [csv=outputs/soak.csv]
 
 One process repeats: train a fresh PPO agent for `steps` interactions, evaluate it on `customers` unseen customers, track both as a
 run of its own in a real MLflow store (SQLite in a temporary folder).  After every repetition: resident memory, open file handles and
@@ -30,7 +30,7 @@ from typing import Any
 GROWTH, MORE, SLOWER = 60.0, 2, 0.8  # MB an hour; handles or threads; share of the speed
 WARM_UP = 0.2
 COLUMNS = ("seconds", "memory_mb", "handles", "threads", "steps_per_cpu_second")
-DEFAULTS = {"minutes": 10.0, "steps": 8192, "customers": 100, "out": "soak.png", "csv": "soak.csv"}
+DEFAULTS = {"minutes": 10.0, "steps": 8192, "customers": 100, "out": "outputs/soak.png", "csv": "outputs/soak.csv"}
 
 Sample = tuple[float, float, int, int, float]
 
@@ -169,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         s = {name: type(default)(given.get(name, default)) for name, default in DEFAULTS.items()}
         if not Path("/proc/self/statm").exists():
             raise ValueError("memory and handles are read from /proc, which this system does not have; run it on Linux")
+        for name in ("out", "csv"):  # before the minutes, not after
+            Path(s[name]).resolve().parent.mkdir(parents=True, exist_ok=True)
         logging.getLogger("sim.tracking").setLevel(logging.ERROR)
         samples = soak(s["minutes"], s["steps"], s["customers"])
         with open(s["csv"], "w", newline="", encoding="utf-8") as file:
