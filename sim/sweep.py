@@ -19,8 +19,6 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
-from sim.run_folder import RUN
-
 FAILED = "failed.json"
 
 # of the sweep that this process leads; not in the callback itself, which is sent to the processes of the jobs
@@ -142,6 +140,8 @@ def tell(jobs: list[dict[str, Any]], folder: Path) -> None:
         own = " ".join(o for o in job["overrides"] if o not in common)
         table.add_row(job["job"], own, value, job["error"] or "", style="red" if job["error"] else None)
     Console(width=None if os.isatty(1) else 140, highlight=False, markup=False).print(table)
+    from sim.run_folder import RUN
+
     for job in (job for job in jobs if job["error"]):
         place = folder / job["job"]
         again = [f"resume={os.path.relpath(place)}", *(o for o in job["overrides"] if o.startswith("trusted_targets="))]

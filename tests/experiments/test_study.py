@@ -124,6 +124,7 @@ def test_cells_that_met_other_customers_are_not_compared(finished, tmp_path):
         study.gather([cells[1], other])
 
 
+@pytest.mark.slow
 def test_worker_processes_finish_a_study_with_the_bits_of_this_process(finished, tmp_path):
     chosen, _ = finished
     own = study.run("question", ARMS, chosen)

@@ -80,6 +80,7 @@ def test_a_log_in_parts_and_its_manifest(tmp_path, canary):
     refused(open_log, log, saying="sessions.parquet|_manifest.json")
 
 
+@pytest.mark.slow
 def test_facenets_weights_in_both_formats_of_torch(tmp_path, canary, monkeypatch):
     from perception import weights
 
