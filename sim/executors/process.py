@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from sim.executors.tasks import ATTEMPTS, WORKER, Failure, Outcome, Task, attempt, listen
-from sim.executors.threads import VARIABLES, pin_to_one_thread
+from sim.executors.threads import one_thread_in_environment, pin_to_one_thread
 
 _POLL = 0.5  # seconds between looks at the progress
 _START = 60.0  # seconds that a process may take to begin
@@ -79,7 +79,7 @@ class _Worker:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _start, (self._reports,))
-            with _threads_of_children():
+            with one_thread_in_environment():
                 self._pid = self._pool.submit(os.getpid)
         return self._pool
 
@@ -105,21 +105,6 @@ class _Worker:
                 os.kill(self._pid.result(_START), signal.SIGTERM)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._pid = None
-
-
-@contextlib.contextmanager
-def _threads_of_children() -> Iterator[None]:
-    """A child is given its environment when it is started, before any library reads it."""
-    before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ.update(dict.fromkeys(VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class ProcessExecutor:

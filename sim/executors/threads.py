@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -25,24 +25,32 @@ def pin_to_one_thread() -> None:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread while a task runs in this process; libraries that the task loads itself find the limit in the environment."""
-    from threadpoolctl import threadpool_limits
-
-    before = {name: os.environ.get(name) for name in VARIABLES if name != "NUMBA_NUM_THREADS"}
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else None
+def one_thread_in_environment(names: Iterable[str] = VARIABLES) -> Iterator[None]:
+    """The limit for processes that are started, and libraries that are loaded, meanwhile; then as it was."""
+    before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(before, "1"))
     try:
-        with threadpool_limits(1):
-            if torch:
-                torch.set_num_threads(1)
-            yield
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        if torch and threads:
-            torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread while a task runs in this process; libraries that the task loads itself find the limit in the environment."""
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    with one_thread_in_environment(name for name in VARIABLES if name != "NUMBA_NUM_THREADS"), threadpool_limits(1):
+        try:
+            if torch:
+                torch.set_num_threads(1)
+            yield
+        finally:
+            if torch and threads:
+                torch.set_num_threads(threads)
