@@ -1,7 +1,7 @@
 """Loops over pixels in which perception spends its time: means over bins and P-net's first layer for MTCNN, luma for FER.
 
-torch's operators for the first two (adaptive average pooling; convolution, then PReLU, then max pooling with indices) take two thirds
-of stock MTCNN's time on a CPU; the results here are theirs, up to the rounding of sums in another order.
+torch's operators for the first two (adaptive average pooling; convolution, then PReLU, then max pooling with indices) take
+two thirds of MTCNN's time on a CPU; the results here are theirs, up to the rounding of sums in another order.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,27 +241,9 @@ def run(cfg: Any) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if any(a in ("-h", "--help") for a in arguments):
-        print(USAGE, end="")
-        return 0
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
+    from sim.replay.overrides import composed_command
 
-    from sim.replay.overrides import guarded, quoted_path
-    from sim.shop.parameters import CONF
-
-    ConfigStore.instance().store(name="forget_schema", node=ForgetConfig)
-    code = [0]
-
-    def work() -> None:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("forget", [quoted_path(a, ("person", "gallery", "cache")) for a in arguments])
-        code[0] = run(cfg)
-
-    failed = guarded(work, [f.name for f in dataclasses.fields(ForgetConfig)])
-    return failed or code[0]
+    return composed_command("forget", ForgetConfig, USAGE, ("person", "gallery", "cache"), run, arguments)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ moment of the run's log whose record shall count.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from typing import Any
 
@@ -263,28 +262,16 @@ def run(cfg: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for wrong input, 1 for surroundings that fail."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if any(a in ("-h", "--help") for a in arguments):
-        print(USAGE, end="")
-        return 0
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    from sim.replay.overrides import guarded, quoted_path
-    from sim.shop.parameters import CONF
+    from sim.replay.overrides import composed_command
 
-    ConfigStore.instance().store(name="recommend_schema", node=RecommendConfig)
-
-    def work() -> None:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("recommend", [quoted_path(a, PATHS) for a in arguments])
+    def work(cfg: Any) -> None:
         if OmegaConf.is_missing(cfg, "image"):
             raise ReplayError("image= is missing; give a photograph, e.g. image=photo.jpg")
         run(cfg)
 
-    return guarded(work, [f.name for f in dataclasses.fields(RecommendConfig)])
+    return composed_command("recommend", RecommendConfig, USAGE, PATHS, work, arguments)
 
 
 if __name__ == "__main__":

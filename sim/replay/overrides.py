@@ -1,11 +1,14 @@
-"""Overrides of the small commands (replay, recommend, register): paths as they were typed, and one sentence for a wrong setting."""
+"""The small commands (replay, recommend, forget, register): settings as they were typed, and one sentence for a wrong one."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def quoted_path(argument: str, names: Sequence[str]) -> str:
@@ -49,3 +52,35 @@ def guarded(work: Callable[[], object], known: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     return 0
+
+
+def composed_command(
+    name: str, schema: type, usage: str, paths: Sequence[str], work: Callable[[Any], int | None], arguments: list[str] | None
+) -> int:
+    """A whole small command: its usage, or `work(cfg)` with `conf/<name>.yaml`, of type `schema`, under the arguments.
+
+    Parameters
+    ----------
+    paths : settings whose values are taken as they were typed (`quoted_path`).
+    work : its own exit code, None for 0.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(a in ("-h", "--help") for a in arguments):
+        print(usage, end="")
+        return 0
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    from sim.shop.parameters import CONF
+
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    code = [0]
+
+    def compose_and_work() -> None:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose(name, [quoted_path(a, paths) for a in arguments])
+        code[0] = work(cfg) or 0
+
+    failed = guarded(compose_and_work, [f.name for f in dataclasses.fields(schema)])
+    return failed or code[0]
