@@ -1,6 +1,7 @@
 """Cache of what was perceived, keyed by the content of the image and everything that the result depends on.
 
-Two stores, both plain data (JSON, parquet; nothing in them is executed) and published atomically:
+Two stores here, both plain data (JSON, parquet; nothing in them is executed) and published atomically; a third, of whole folders,
+is in :mod:`perception.finished_tables`:
 
 - one JSON file per image, ``images/<settings>/<aa>/<sha256>.json``: box, landmarks, emotions, mask, and the embedding
   only where consent to keep it was stated, encrypted (:mod:`perception.encryption`) unless the user asked for plain;
@@ -29,7 +30,7 @@ from perception.errors import CacheError
 from perception.results import Face, ImageResult
 
 PIPELINE_VERSION = "3"
-"""Raised whenever results change for equal images, weights and settings."""
+"""Raised whenever results, or the columns of the table, change for equal images, weights and settings."""
 
 
 def settings_digest(*, emotion: str | None = None, **settings: Any) -> str:

@@ -23,7 +23,6 @@ import csv
 import functools
 import importlib
 import io
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -42,12 +41,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from perception.pipeline import FacePipeline
-    from perception.results import ImageResult
 
 SHIPPED = Path(__file__).resolve().parent / "personas" / "shipped"
 EXECUTORS = "sim.executors"  # joined by name, as sim.run joins its rooms: perception imports none of our packages
 SHARED_FROM = 200  # images from which starting processes (some ten seconds) pays
 PURPOSE = "Find every face in a folder of photographs: box, emotion, mask, identity, as one parquet table."
+Row = tuple[str, int, str, str | None]
+"""Image, number of the face (-1: none), status, and why the image is unusable."""
 EXAMPLE = "python -m perception.extract images=photos out=features.parquet"
 SETTINGS = (
     Setting("images", str, "folder of photographs (any depth), or files, separated by commas"),
@@ -99,18 +99,11 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
             raise InputError("gallery=true needs images=; a video names nobody")
         return _video(video, out, weights, consent, every, draw, batch, progress, emotion, encrypt, expires)
     assert images is not None
-    root, files = _files(images)
-    executors = importlib.import_module(EXECUTORS)
-    if executor == "auto":
-        executor = "process" if len(files) >= SHARED_FROM and executors.processors() > 1 else "serial"
-    try:
-        executors.check_settings(executor, executor_workers, executor_address)
-    except executors.ExecutorError as error:
-        raise InputError(str(error)) from None
+    root, files, names = _files(images)
+    if executor != "auto":
+        _checked_executor(executor, executor_workers, executor_address)
     if draw is not None and Path(draw).resolve().is_relative_to(root.resolve()) and Path(images).is_dir():
         raise InputError(f"draw={draw} lies inside images={images}: the drawings would be read as photographs next time")
-    # a name that is no UTF-8 is told by its bytes
-    names = [os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace") for file in files]
     if not files:
         raise InputError(f"there are no images in {images} (looked for jpg, png, webp, bmp and pnm files, at any depth)")
     labels = _labels(root, gallery)
@@ -123,10 +116,11 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         labels = None
 
     from perception.cache import settings_digest
-    from perception.perceiving import open_cache, perceive_files
-    from perception.weights import file_digest, find_weights
+    from perception.finished_tables import open_tables, state_of
+    from perception.perceiving import cache_root, open_cache, perceive_files
+    from perception.weights import check_file, file_digest, find_weights
 
-    file = None if weights == NO_WEIGHTS else find_weights(weights)
+    file = None if weights == NO_WEIGHTS else find_weights(weights, check=False)
     if file is not None and consent and encrypt:
         find_key(make=True)  # before hours of work
     if file is None:
@@ -138,11 +132,25 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     elif not consent:
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
+    plain = labels is None and draw is None and not (consent and file is not None)
+    tables = open_tables(cache_root(cache), root, settings_digest(emotion=emotion)) if plain else None
+    if tables is not None:
+        state = state_of([*names, *([] if file is None else ["weights"])], [*files, *([] if file is None else [file.resolve()])])
+        finished = tables.get(state)
+        if finished is not None:
+            return _again(finished, Path(out))
+
+    if file is not None:
+        check_file(file)
     digest = settings_digest(facenet=None if file is None else file_digest(file), emotion=emotion)
     store = open_cache(cache, digest, consent and file is not None, encrypt, keep_days)
     # without consent no embedding is cached, and recognition needs embeddings: a gallery is then computed anew
     reuse = store if labels is None or consent else None
 
+    executors = importlib.import_module(EXECUTORS)
+    if executor == "auto":
+        executor = "process" if len(files) >= SHARED_FROM and executors.processors() > 1 else "serial"
+        _checked_executor(executor, executor_workers, executor_address)
     start = functools.partial(_start, file or NO_WEIGHTS, batch, emotion)
     try:
         with executors.make_executor(executor, executor_workers, executor_address) as workers:
@@ -164,10 +172,13 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     write_features(frame, out, encrypt=encrypt, expires=expires)
     if consent:
         note(out, "features", expires)
-    print(_summary(results))
+    if tables is not None:
+        tables.keep(state, Path(out).read_bytes())
+    rows = [(result.image, k, result.status, result.reason) for result in results for k in (range(len(result.faces)) or (-1,))]
+    print(_summary(rows))
     if labels is not None:
         print(_operating_point(frame.attrs["operating_point"]))
-    print(f"written: {out}" + _report_failures(Path(out), results))
+    print(f"written: {out}" + _report_failures(Path(out), rows))
     if draw is not None:
         from perception.draw import write_drawings
 
@@ -186,12 +197,38 @@ def _start(weights: str | Path, batch: int, emotion: str) -> FacePipeline:
     return FacePipeline(weights, batch_size=batch, emotion=emotion)
 
 
-def _report_failures(out: Path, results: Sequence[ImageResult]) -> str:
+def _checked_executor(name: str, workers: int | None, address: str | None) -> None:
+    """Refuse an executor that is unknown or not installed."""
+    executors = importlib.import_module(EXECUTORS)
+    try:
+        executors.check_settings(name, workers, address)
+    except executors.ExecutorError as error:
+        raise InputError(str(error)) from None
+
+
+def _again(table: bytes, out: Path) -> int:
+    """Write a finished table once more, and say of it what was said when it was made."""
+    import pyarrow.parquet
+
+    from perception.publish import publish
+
+    columns = ["image", "face", "status", "reason"]
+    # no read_table: it imports pandas, which takes longer than all the rest
+    told = pyarrow.parquet.ParquetFile(io.BytesIO(table)).read(columns=columns).to_pydict()
+    rows = list(zip(*(told[name] for name in columns), strict=True))
+    publish(out, table)
+    print("no image has changed since their table was made, and none is opened (cache=none reads them again)", file=sys.stderr)
+    print(_summary(rows))
+    print(f"written: {out}" + _report_failures(out, rows))
+    return 0
+
+
+def _report_failures(out: Path, rows: Sequence[Row]) -> str:
     """List the images that cannot be used beside the table, or remove an older list; what to say of it."""
     from perception.publish import publish
 
     report = out.with_suffix(".failures.csv")
-    lines = [(result.image, result.reason) for result in results if result.status == "unusable"]
+    lines = [(image, reason) for image, _, status, reason in rows if status == "unusable"]
     if not lines:
         report.unlink(missing_ok=True)
         return ""
@@ -232,19 +269,21 @@ def _operating_point(point: dict) -> str:
             f"{point['genuine']:,}")
 
 
-def _files(images: str) -> tuple[Path, list[Path]]:
-    """Root and files of ``images=``: a folder, a file, or files separated by commas."""
-    from perception.image_io import find_images
+def _files(images: str) -> tuple[Path, list[Path], list[str]]:
+    """Root, files and names of ``images=``: a folder, a file, or files separated by commas."""
+    from perception.image_io import find_images, relative_names
 
     if Path(images).exists() or "," not in images:
-        return find_images(images)
-    files = [Path(part.strip()) for part in images.split(",") if part.strip()]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"there is no image file at {file}")
-    parents = {file.absolute().parent for file in files}
-    root = next(iter(parents)) if len(parents) == 1 else Path(*_common([parent.parts for parent in parents]))
-    return root, sorted({file.absolute() for file in files})
+        root, files = find_images(images)
+    else:
+        files = [Path(part.strip()) for part in images.split(",") if part.strip()]
+        for file in files:
+            if not file.is_file():
+                raise InputError(f"there is no image file at {file}")
+        files = sorted({file.absolute() for file in files})
+        parents = {file.parent for file in files}
+        root = next(iter(parents)) if len(parents) == 1 else Path(*_common([parent.parts for parent in parents]))
+    return root, files, relative_names(root, files)
 
 
 def _common(parts: list[tuple[str, ...]]) -> list[str]:
@@ -274,11 +313,11 @@ def _labels(root: Path, gallery: bool) -> pd.DataFrame | None:
     return None
 
 
-def _summary(results: Sequence[ImageResult]) -> str:
-    status = Counter(result.status for result in results)
-    faces = sum(len(result.faces) for result in results)
-    line = f"{len(results)} images: {faces} faces in {status['face']}, {status['no_face']} no_face, {status['unusable']} unusable"
-    reasons = Counter((result.reason or "").split(" (")[0] for result in results if result.status == "unusable")
+def _summary(rows: Sequence[Row]) -> str:
+    status = Counter(status for _, face, status, _ in rows if face <= 0)  # one row an image
+    faces = sum(face >= 0 for _, face, _, _ in rows)
+    line = f"{status.total()} images: {faces} faces in {status['face']}, {status['no_face']} no_face, {status['unusable']} unusable"
+    reasons = Counter((reason or "").split(" (")[0] for _, _, status, reason in rows if status == "unusable")
     if reasons:
         line += " (" + "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(8)) + ")"
     return line

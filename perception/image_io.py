@@ -16,6 +16,7 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,8 +178,14 @@ def find_images(source: str | os.PathLike) -> tuple[Path, list[Path]]:
     for folder, folders, names in os.walk(root, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(folder, name) for name in names
-                  if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES]
-    return root, sorted(found, key=lambda path: path.relative_to(root).as_posix())
+                  if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES]
+    return root, sorted(found, key=lambda path: str(path).replace(os.sep, "/"))
+
+
+def relative_names(root: Path, files: Iterable[Path]) -> list[str]:
+    """Names of files below ``root``, with forward slashes; a name that is no UTF-8 is told by its bytes."""
+    above = 0 if str(root) == os.curdir else len(os.path.join(root, ""))
+    return [os.fsencode(str(file)[above:].replace(os.sep, "/")).decode("utf-8", "backslashreplace") for file in files]
 
 
 def _from_bytes(content: bytes, limits: DecodingLimits) -> DecodedImage | Unusable:

@@ -63,6 +63,13 @@ class Perceiver(Protocol):
         ...
 
 
+def cache_root(cache: str | None) -> Path | None:
+    """The folder that ``cache=`` names: the user's by default, None for ``none``."""
+    from perception.weights import cache_folder
+
+    return None if cache == "none" else Path(cache) if cache else cache_folder()
+
+
 def open_cache(cache: str | None, digest: str, embeddings: bool, encrypt: bool = True,
                keep_days: int = DEFAULT_KEEP_DAYS) -> ImageCache | None:
     """The cache that ``cache=`` asks for: None for ``none``, and (with a note) where the default folder cannot be made.
@@ -73,12 +80,12 @@ def open_cache(cache: str | None, digest: str, embeddings: bool, encrypt: bool =
         If a folder that was named cannot be written.
     """
     from perception.cache import ImageCache
-    from perception.weights import cache_folder
 
-    if cache == "none":
+    root = cache_root(cache)
+    if root is None:
         return None
     try:
-        opened = ImageCache(Path(cache) if cache else cache_folder(), digest, embeddings, encrypt, keep_days)
+        opened = ImageCache(root, digest, embeddings, encrypt, keep_days)
         if cache and embeddings:
             note(cache, "cache")
         return opened

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perception.features import (
-    COLUMNS,
+    BOX_COLUMNS,
     EMOTION_COLUMNS,
     FER_COLUMNS,
     emotion_confidence,
@@ -119,21 +119,31 @@ def to_frame(results: Iterable[ImageResult], *, keep_embeddings: bool = False, l
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for result in results:
-        blank: dict[str, Any] = dict.fromkeys(COLUMNS)
-        blank |= {"image": result.image, "status": result.status, "reason": result.reason, "face": -1,
-                  "emotion_confidence": None, "faces_in_image": len(result.faces), "mask_status": None} | dict.fromkeys(FER_COLUMNS)
-        if not result.faces:
-            rows.append(blank)
-        for k, face in enumerate(result.faces[:1] if largest_only else result.faces):
-            row = blank | {"face": k, "score": face.score, "mask_probability": face.mask_probability}
-            row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
-            row |= dict(zip(EMOTION_COLUMNS, map(float, face.emotions), strict=True))
-            row |= dict(zip(FER_COLUMNS, map(float, face.emotions if face.fer is None else face.fer), strict=True))
-            row["mask_status"] = face.mask_status
-            row["emotion_confidence"] = face.emotion_confidence
-            row["embedding"] = face.embedding if keep_embeddings else None
-            rows.append(row)
-    columns = [*COLUMNS, "faces_in_image", "emotion_confidence", "mask_status", *FER_COLUMNS]
-    return normalise(pd.DataFrame(rows, columns=columns))
+    shown = [(result, k, face) for result in results
+             for k, face in (enumerate(result.faces[:1] if largest_only else result.faces) if result.faces else [(-1, None)])]
+    seen = np.array([face is not None for _, _, face in shown], dtype=bool)
+    faces = [face for _, _, face in shown if face is not None]
+
+    def measured(values: list, width: int) -> np.ndarray:
+        """(n, width): values of the faces, NaN in a row without one."""
+        column = np.full((len(shown), width), np.nan)
+        column[seen] = np.asarray(values, np.float64).reshape(-1, width)
+        return column
+
+    emotions = measured([face.emotions for face in faces], 7)
+    fer = measured([face.emotions if face.fer is None else face.fer for face in faces], 7)
+    combined = np.array([face is not None and face.fer is not None for _, _, face in shown], dtype=bool)
+    mask = measured([np.nan if face.mask_probability is None else face.mask_probability for face in faces], 1)[:, 0]
+    # the combined head is calibrated on masked faces
+    confidence = np.where(seen, emotion_confidence(emotions, np.where(combined, np.nan, mask)), np.nan)
+    columns: dict[str, Any] = {
+        "image": [result.image for result, _, _ in shown], "face": [k for _, k, _ in shown],
+        "status": [result.status for result, _, _ in shown], "reason": [result.reason for result, _, _ in shown],
+        **dict(zip(BOX_COLUMNS, measured([face.box for face in faces], 4).T, strict=True)),
+        "score": measured([face.score for face in faces], 1)[:, 0], **dict(zip(EMOTION_COLUMNS, emotions.T, strict=True)),
+        "mask_probability": mask, "identity": None, "similarity": None,
+        "embedding": pd.Series([face.embedding if face is not None and keep_embeddings else None for _, _, face in shown], dtype=object),
+        "faces_in_image": [len(result.faces) for result, _, _ in shown], "emotion_confidence": confidence,
+        "mask_status": [None if face is None else face.mask_status for _, _, face in shown], **dict(zip(FER_COLUMNS, fer.T, strict=True)),
+    }
+    return normalise(pd.DataFrame(columns, index=range(len(shown))))

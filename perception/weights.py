@@ -58,7 +58,7 @@ def candidates() -> list[Path]:
             hub / RELEASE_NAME, hub.parent / "hub" / "checkpoints" / RELEASE_NAME]
 
 
-def find_weights(path: str | os.PathLike | None = None, *, download: bool = True) -> Path:
+def find_weights(path: str | os.PathLike | None = None, *, download: bool = True, check: bool = True) -> Path:
     """Find a FaceNet weights file and check what can be checked without torch (well under two seconds).
 
     Parameters
@@ -67,6 +67,8 @@ def find_weights(path: str | os.PathLike | None = None, *, download: bool = True
         Named by the user; then nothing else is tried.
     download : bool
         Fetch facenet-pytorch's release file when no file is found.
+    check : bool
+        False leaves :func:`check_file` to the caller, who may not need the network at all.
 
     Returns
     -------
@@ -83,11 +85,13 @@ def find_weights(path: str | os.PathLike | None = None, *, download: bool = True
         file = Path(named).expanduser()
         if not file.is_file():
             raise WeightsError(f"there is no FaceNet weights file at {origin}{named}; {ways_out()}")
-        check_file(file)
+        if check:
+            check_file(file)
         return file
     for file in candidates():
         if file.is_file():
-            check_file(file)
+            if check:
+                check_file(file)
             return file
     if download:
         return _download(hub_folder() / RELEASE_NAME)

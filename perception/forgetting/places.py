@@ -11,6 +11,7 @@ from perception import stored
 from perception.encryption import expired
 from perception.errors import ExpiredError, FeaturesError, KeyUnavailableError
 from perception.features import read_features
+from perception.finished_tables import FOLDER
 from perception.weights import cache_folder
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Places:
         """Perceived galleries in the caches."""
         for cache in self.caches:
             yield from sorted((cache / "galleries").glob("*.parquet"))
+
+    def finished_tables(self) -> Iterator[Path]:
+        """Tables of whole folders in the caches (:mod:`perception.finished_tables`)."""
+        for cache in self.caches:
+            yield from sorted((cache / FOLDER).glob("*.parquet"))
 
     def image_entries(self) -> Iterator[Path]:
         """Per-image results in the caches."""

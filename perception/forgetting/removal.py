@@ -121,6 +121,15 @@ def gallery_tables(subject: Subject, places: Places, dry_run: bool) -> Iterator[
             file.unlink(missing_ok=True)
 
 
+def finished_tables(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:
+    """Tables kept of whole folders: all of them, since they know pictures by name only, and serve nothing but speed."""
+    files = list(places.finished_tables())
+    if files:
+        yield f"image cache: {len(files)} tables of whole folders"
+    for file in [] if dry_run else files:
+        file.unlink(missing_ok=True)
+
+
 def feature_tables(subject: Subject, places: Places, dry_run: bool) -> Iterator[str]:
     """Rows of feature tables; where somebody else was taken for the person, the decision alone.
 
@@ -191,5 +200,5 @@ def digest_of(file: Path) -> str:
 
 
 STEPS: tuple[Callable[[Subject, Places, bool], Iterator[str]], ...] = (
-    image_entries, gallery_tables, feature_tables, drawings, decisions)
+    image_entries, gallery_tables, finished_tables, feature_tables, drawings, decisions)
 """After the enrolment, in this order: what helps to find the rest goes last."""

@@ -143,6 +143,13 @@ def test_a_person_is_gone_from_every_file_and_the_others_are_as_they_were(world,
     assert "nothing of Erika Muster 9 was found to remove" in capsys.readouterr().out
 
 
+def test_tables_kept_of_whole_folders_go_whoever_is_forgotten(world, capsys):
+    (world / "cache" / "folders").mkdir()
+    (world / "cache" / "folders" / "f-s-0.parquet").write_bytes((world / "tables" / "f.parquet").read_bytes())
+    assert main([f"person={PERSON}"]) == 0
+    assert "1 tables of whole folders" in capsys.readouterr().out and not any((world / "cache" / "folders").iterdir())
+
+
 def test_without_photographs_they_stay_and_enrol_nobody_any_more(world, capsys):
     assert main([f"person={PERSON}", "mlflow=false"]) == 0
     assert "kept: 4 photographs" in capsys.readouterr().out
