@@ -109,6 +109,15 @@ class CheckpointConfig:
 
 
 @dataclasses.dataclass
+class WarmStartConfig:
+    """Whose log learning begins with (`sim.warm_start`)."""
+
+    log: str | None = None
+    behaviour: str = MISSING
+    customers: int | None = None
+
+
+@dataclasses.dataclass
 class ExecutorConfig:
     """Where work that can be shared is done (`sim.executors`); it never changes a result."""
 
@@ -133,6 +142,7 @@ class RunConfig:
     tune: CustomersConfig = MISSING
     tracking: TrackingConfig = MISSING
     checkpoint: CheckpointConfig = MISSING
+    warm_start: WarmStartConfig = MISSING
     resume: str | None = None
     replay: PageSettings = MISSING
     executor: ExecutorConfig = dataclasses.field(default_factory=ExecutorConfig)
@@ -206,6 +216,10 @@ def validate(cfg: Any) -> None:
     if cfg.checkpoint.seconds is not None:
         _within("checkpoint.seconds", cfg.checkpoint.seconds, 0, 10**9)
     _within("checkpoint.keep", cfg.checkpoint.keep, 1, 10**6)
+    if cfg.warm_start.customers is not None:
+        _within("warm_start.customers", cfg.warm_start.customers, 1, 10**9)
+    if cfg.warm_start.log == "latest":
+        raise ConfigError("warm_start.log=latest would be another run when this one is resumed; name its folder or its MLflow id")
     _check_evaluate(cfg.evaluate, twin=cfg.env.twin.twin > 0)
     known = agents_known()
     for name in cfg.baselines:

@@ -6,6 +6,7 @@ python -m sim.run agent=ppo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import sys
@@ -36,6 +37,7 @@ def run(cfg: Any) -> float:
     from sim.targets import built
     from sim.tracking import Tracker, git_state, library_versions
     from sim.tracking.spool import run_record
+    from sim.warm_start import begin_with_log
 
     started, timing = time.monotonic(), {}
     hydra = HydraConfig.get()
@@ -67,6 +69,10 @@ def run(cfg: Any) -> float:
     # 2 who competes
     agent = training.build_agent(cfg.agent, shop, cfg.seed, cfg.trusted_targets)
     rivals = [training.build_agent(training.agent_config(name), shop, cfg.seed, []) for name in cfg.baselines]
+    kept_apart = {"evaluate.seed": cfg.evaluate.seed, "tune.seed": cfg.tune.seed}
+    warm = begin_with_log(agent, shop, cfg.warm_start, kept_apart=kept_apart, trusted=cfg.trusted_targets)
+    if warm is not None:
+        print(warm.told(), file=sys.stderr)
     policies = [agent, *(rival for rival in rivals if rival.name != agent.name)]
 
     versions, git = library_versions(), git_state(ROOT)
@@ -139,6 +145,7 @@ def run(cfg: Any) -> float:
             "seed": cfg.seed, "env": shop.name, "agent": agent.name, "camera": plain["camera"],
             "customers": e.customers, "evaluation_seed": e.seed, "split_by": gallery.split_by, "rows": writer.rows,
             "log": {"customers": logged, "of": e.customers},
+            "warm_start": None if warm is None else dataclasses.asdict(warm),
             "training_steps": agent.budget(cfg.steps), "deterministic": e.deterministic,
             "propensity_kind": {policy.name: policy.propensity_kind for policy in policies},
             "tuning": {p.name: p.tuning_ for p in policies if getattr(p, "tuning_", None)}, "curve": curve,
