@@ -14,6 +14,8 @@ from sim.cli import run_command
 from sim.off_policy.settings import OffPolicyConfig, validate
 from sim.targets import joint
 
+BY_BLOCK = "models were fitted within blocks of the log, and intervals are over groups of customers"
+
 
 @dataclasses.dataclass(frozen=True)
 class _Question:
@@ -40,7 +42,7 @@ def evaluate(cfg: Any) -> None:
     from sim.tracking import Tracker
 
     folder = Path(cfg.out) if cfg.out else Path(HydraConfig.get().runtime.output_dir)
-    question = _own_table(cfg) if is_table(cfg.logs) else _own_run(cfg)
+    question = _own_table(cfg, folder) if is_table(cfg.logs) else _own_run(cfg)
     found, diagnostics = estimates_of_blocks(
         question.blocks, tuple(cfg.estimators), customers=question.customers, single=question.single, labels=question.labels,
         unsupported=cfg.unsupported, model=cfg.model, discount=cfg.discount_per_day, folds=cfg.folds, level=cfg.level,
@@ -64,10 +66,11 @@ def evaluate(cfg: Any) -> None:
     print(f"picture {folder / 'off_policy.png'}; off_policy.json (every interval) and off_policy.csv beside it")
 
 
-def _own_table(cfg: Any) -> _Question:
+def _own_table(cfg: Any, folder: Path) -> _Question:
     """A user's own log."""
     from sim.evaluation.estimators.errors import OffPolicyError
     from sim.off_policy.own_log import saved_policy
+    from sim.off_policy.partition import is_large
     from sim.off_policy.table import read_table
 
     path, policy = Path(cfg.logs).expanduser(), None
@@ -77,6 +80,8 @@ def _own_table(cfg: Any) -> _Question:
             raise OffPolicyError(
                 f"policy={cfg.policy}: no folder with agent.json; or leave it out and give target_probability_* columns"
             )
+    if is_large(path):
+        return _large_table(cfg, path, policy, folder)
     table = read_table(path, tuple(cfg.labels), policy)
     log = table.log
     if cfg.customers is not None:
@@ -85,6 +90,26 @@ def _own_table(cfg: Any) -> _Question:
         log = log.of(np.arange(min(cfg.customers, log.customers)))
     what = f"{len(log):,} decisions of {log.customers:,} customers"
     return _Question([log], log.customers, True, table.labels, "target" if policy is None else policy.name, path.name, what, [], None)
+
+
+def _large_table(cfg: Any, path: Path, policy: Any | None, folder: Path) -> _Question:
+    """A user's own log that is read in blocks."""
+    from itertools import chain
+
+    from tqdm import tqdm
+
+    from sim.off_policy.partition import partition
+    from sim.off_policy.table import checked
+
+    parts = partition(path, folder, cfg.customers)
+    tables = (checked(frame, path, tuple(cfg.labels), policy) for frame in parts.frames())
+    first = next(tables)
+    bar = tqdm(chain([first], tables), desc="estimate", total=len(parts.files), unit="block", leave=False, disable=None)
+    blocks = (dataclasses.replace(table.log, longest=parts.longest) for table in bar)
+    what, single = f"{parts.rows:,} decisions of {parts.customers:,} customers", len(parts.files) == 1
+    notes = [] if single else [BY_BLOCK]
+    name = "target" if policy is None else policy.name
+    return _Question(blocks, parts.customers, single, first.labels, name, path.name, what, notes, None)
 
 
 def _own_run(cfg: Any) -> _Question:
@@ -100,7 +125,7 @@ def _own_run(cfg: Any) -> _Question:
     own_log.check_fits(policy, own.shop)
     notes = list(own.notes)
     if not own.single:
-        notes.append("models were fitted within blocks of the log, and intervals are over groups of customers")
+        notes.append(BY_BLOCK)
     if own.propensity_kind != "exact":
         notes.append(f"the propensities of {cfg.behaviour} are {own.propensity_kind}: their error is in no interval")
     truth = None

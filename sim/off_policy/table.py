@@ -25,6 +25,7 @@ import pandas as pd
 
 from sim.evaluation.estimators.data import LoggedLives
 from sim.evaluation.estimators.errors import OffPolicyError
+from sim.off_policy.partition import ROW
 
 HOLD_BACK = "hold_back"
 _SHOWN = 6
@@ -72,6 +73,7 @@ class _Reader:
     """Columns of one table as arrays; every refusal names row and column."""
 
     def __init__(self, frame: pd.DataFrame, path: Path):
+        self.rows = frame.pop(ROW).to_numpy() if ROW in frame else np.arange(1, len(frame) + 1)
         self.frame, self.path = frame, path
 
     def numbers(self, name: str) -> np.ndarray:
@@ -84,7 +86,7 @@ class _Reader:
             row = int(np.argmax(wrong))
             value = self.frame[name].iloc[row]
             shown = repr(value.item() if isinstance(value, np.generic) else value)
-            raise OffPolicyError(f"logs={self.path}: row {row + 1}, column {name}: {shown} {what}")
+            raise OffPolicyError(f"logs={self.path}: row {self.rows[row]}, column {name}: {shown} {what}")
 
     def family(self, prefix: str) -> list[str]:
         return [name for name in self.frame.columns if name.startswith(prefix)]
@@ -178,10 +180,16 @@ def _order(reader: _Reader) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 
 
 def read_table(path: Path, labels: tuple[str, ...] = (), policy: Any | None = None) -> OwnTable:
-    """Read and check a log.
+    """Read and check a log as a whole; parameters and errors as of `checked`."""
+    return checked(read_frame(path), path, labels, policy)
+
+
+def checked(frame: pd.DataFrame, path: Path, labels: tuple[str, ...] = (), policy: Any | None = None) -> OwnTable:
+    """A table, or a block of whole customers of it (`partition`), as a log.
 
     Parameters
     ----------
+    path : where it comes from, for messages.
     labels : names of actions 1, 2, ...; () takes them from the columns.
     policy : a loaded agent, for a log with observation_* columns instead of target_probability_*.
 
@@ -190,7 +198,7 @@ def read_table(path: Path, labels: tuple[str, ...] = (), policy: Any | None = No
     OffPolicyError
         Anything that does not fit, by row and column.
     """
-    reader = _Reader(read_frame(path), path)
+    reader = _Reader(frame, path)
     for name, why in (
         (
             "propensity",
@@ -236,7 +244,7 @@ def read_table(path: Path, labels: tuple[str, ...] = (), policy: Any | None = No
             features=None if features is None else features[order],
             behaviour=None if behaviour is None else behaviour[order],
             day=day,
-            lines=order + 1,
+            lines=reader.rows[order],
         ),  # fmt: skip
         labels,
     )

@@ -11,7 +11,7 @@ import pytest
 from agents import load_agent
 from sim.evaluation.interactions import collect, joined
 from sim.evaluation.rollout import rollout
-from sim.off_policy import own_log
+from sim.off_policy import own_log, partition
 from sim.off_policy.__main__ import main
 from sim.off_policy.own_log import read_own, target_policy
 from sim.off_policy.table import read_table
@@ -203,7 +203,11 @@ def test_a_saved_policy_is_asked_with_the_tables_own_observations(made, tmp_path
         (lambda t: t.head(0), "holds no row"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_table_is_named_by_row_and_column_with_exit_code_2(tmp_path, change, sentence, capsys):
+@pytest.mark.parametrize("large", [False, True])
+def test_what_is_wrong_in_a_table_is_named_by_row_and_column_with_exit_code_2(tmp_path, change, sentence, large, capsys, monkeypatch):
+    if large:  # read in blocks
+        monkeypatch.setattr(partition, "CSV_BYTES", -1)
+        monkeypatch.setattr(partition, "BLOCK_ROWS", 2)
     path = written(tmp_path, change(frame()))
     assert run(f"logs={path}", "estimators=[snips]", f"out={tmp_path / 'out'}") == 2
     err = capsys.readouterr().err
