@@ -58,7 +58,7 @@ class Arm:
     agent: str = "ppo"
     shop: tuple[str, ...] = ()
     evaluations: tuple[Evaluation, ...] = (Evaluation("sampled"),)
-    curve: bool = False  # note the value per tuning customer on the way, where this study trains the agent itself
+    curve: bool = False  # note the value per tuning customer on the way; a policy of another study that lacks it is trained again
     own_budget: bool = False  # the agent's own number of interactions, whatever the study's
     oracle: str | None = None  # instead of an agent: a reference that knows the true state (`sim.evaluation.oracle.references`)
 
@@ -159,7 +159,7 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
         agent = reference(cell.arm.oracle, shop, 1.0)
     else:
         agent = training.build_agent(training.agent_config(cell.arm.agent), shop, cell.seed, [])
-    if cell.arm.oracle is None and not _loaded(agent, cell.policy):
+    if cell.arm.oracle is None and not (at_hand(cell) and _loaded(agent, cell.policy)):
 
         def note(step: int, metrics: dict[str, float]) -> None:
             if report is not None:
@@ -188,10 +188,16 @@ def run_cell(cell: Cell, report: Callable[[int], None] | None = None) -> float:
     return time.monotonic() - started
 
 
+def at_hand(cell: Cell) -> bool:
+    """Whether the cell's policy was trained already, with its learning curve where that is asked for."""
+    if not (cell.policy / "agent.json").is_file():
+        return False
+    noted = read_training(cell.policy) if cell.arm.curve else {"steps": 0}
+    return noted.get("steps") == 0 or bool(noted.get("curve"))
+
+
 def _loaded(agent: Any, folder: Path) -> bool:
     """Whether `agent` took over a policy from `folder`; a damaged one is trained again."""
-    if not (folder / "agent.json").is_file():
-        return False
     try:
         agent.load(folder)
     except Exception as error:

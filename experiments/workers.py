@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.cells import Cell, run_cell
+from experiments.cells import Cell, at_hand, run_cell
 from sim.executors import Outcome, Task, make_executor, report
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run_cells(todo: Sequence[Cell], settings: Settings) -> None:
     from sim.shop.scenarios import load_shop
 
     def budget(cell: Cell) -> int:
-        if cell.arm.oracle is not None or (cell.policy / "agent.json").is_file():
+        if cell.arm.oracle is not None or at_hand(cell):
             return 0
         agent = training.build_agent(training.agent_config(cell.arm.agent), load_shop(cell.arm.shop), cell.seed, [])
         return int(agent.budget(cell.steps))

@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 
 from experiments import myopic_gap, report, study, value_of_perception, workers
-from experiments.cells import EVALUATION_SEED, QUANTITIES, Arm, Evaluation, plan, read_cell, run_cell, write_cell
+from experiments.cells import (
+    EVALUATION_SEED,
+    QUANTITIES,
+    Arm,
+    Evaluation,
+    at_hand,
+    plan,
+    read_cell,
+    read_training,
+    run_cell,
+    write_cell,
+)
 from experiments.command import Settings
 from experiments.gaps import Gap, estimate
 from sim import training
@@ -112,6 +123,16 @@ def test_a_damaged_policy_is_trained_again_to_the_same_bits(finished):
     next(cell.policy.glob("arrays-*")).write_bytes(b"not an archive")
     cell.path.unlink()
     run_cell(cell)
+    assert np.array_equal(before["sampled/value"], read_cell(cell.path)["sampled/value"])
+
+
+def test_a_policy_without_the_learning_curve_that_a_question_asks_for_is_trained_again_to_the_same_bits_with_it(finished):
+    _, cells = finished
+    cell = next(c for c in cells if c.arm.agent == "popularity")
+    before, asks = read_cell(cell.path), dataclasses.replace(cell, arm=dataclasses.replace(cell.arm, curve=True))
+    assert read_training(cell.policy)["curve"] == [] and at_hand(cell) and not at_hand(asks)
+    run_cell(asks)
+    assert at_hand(asks) and len(read_training(cell.policy)["curve"]) == 1
     assert np.array_equal(before["sampled/value"], read_cell(cell.path)["sampled/value"])
 
 
