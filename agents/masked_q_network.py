@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from agents.masked_policy import MASKED_LOGIT, WithoutMask
@@ -34,8 +35,9 @@ class MaskedQNetwork(QNetwork):
         super().__init__(*arguments, **settings)
         self.chooser: tuple[MaskedQNetwork, ...] = ()       # a tuple, so that torch does not take it for a part of this one
 
-    def forward(self, obs: Tensor) -> Tensor:
+    def forward(self, obs: Tensor | dict[str, Tensor]) -> Tensor:
         """(N, D + K + 1) -> (N, K + 1)."""
+        assert isinstance(obs, Tensor)      # of a Box
         allowed = obs[:, self.features_dim:] > 0.5
         for network in self.chooser:
             best = network(obs).argmax(dim=1, keepdim=True)
@@ -45,6 +47,9 @@ class MaskedQNetwork(QNetwork):
 
 class MaskedDQNPolicy(DQNPolicy):
     """SB3's policy around two such networks."""
+
+    q_net: MaskedQNetwork
+    q_net_target: MaskedQNetwork
 
     def __init__(self, observation_space: Any, action_space: Any, lr_schedule: Any, **settings: Any) -> None:
         settings["features_extractor_class"] = WithoutMask
@@ -60,9 +65,11 @@ class MaskedDQNPolicy(DQNPolicy):
 class MaskedDQN(DQN):
     """SB3's DQN that explores lane by lane among allowed actions, with a generator of its own."""
 
+    action_space: spaces.Discrete       # the only kind that DQN takes
+
     def __init__(self, *arguments: Any, seed: int, **settings: Any) -> None:
         self.explorer = np.random.default_rng(seed)
-        super().__init__(*arguments, seed=seed, **settings)
+        super().__init__(*arguments, **settings | {"seed": seed})
 
     def predict(self, observation: Any, state: Any = None, episode_start: Any = None,
                 deterministic: bool = False) -> tuple[np.ndarray, Any]:

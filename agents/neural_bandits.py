@@ -180,7 +180,8 @@ class NeuralLinear(RidgeBandit):
         arrays |= {"square": self.square_, "noise": self._noise}
         if self._memory is not None:
             kept = slice(min(self._seen, self.memory))
-            arrays |= {f"memory_{name}": array[kept] for name, array in zip(_MEMORY, self._memory, strict=True)}
+            columns: tuple[NDArray, ...] = self._memory
+            arrays |= {f"memory_{name}": array[kept] for name, array in zip(_MEMORY, columns, strict=True)}
         return Snapshot(arrays, values | {"seen": self._seen, "batches": self._batches, "fitting": generator_state(self._rng)})
 
     def _set_learner(self, arrays: dict[str, NDArray], values: dict[str, Any]) -> None:
@@ -190,7 +191,8 @@ class NeuralLinear(RidgeBandit):
         self._rng = generator_from(values["fitting"])
         if "memory_action" in arrays:
             self._memory = self._empty_memory()
-            for name, array in zip(_MEMORY, self._memory, strict=True):
+            columns: tuple[NDArray, ...] = self._memory
+            for name, array in zip(_MEMORY, columns, strict=True):
                 array[:len(arrays[f"memory_{name}"])] = arrays[f"memory_{name}"]
         self._seen, self._batches = values["seen"], values["batches"]
 

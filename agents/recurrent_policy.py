@@ -31,9 +31,12 @@ class VisitVecEnv(SB3VecEnv):
         What the agent makes of `env.visits()` (N, 2).
     """
 
+    env: Any        # a `VectorEnv` that has `visits` too
+
     def __init__(self, env: Any, reward_scale: float, heed: Any) -> None:
         super().__init__(env, reward_scale, append_mask=True)
         self._heed = heed
+        assert isinstance(self.observation_space, spaces.Box)       # the base class has checked it
         low, high = self.observation_space.low, self.observation_space.high
         self.observation_space = spaces.Box(np.append(low, [0.0] * FLAGS).astype(np.float32),
                                             np.append(high, [1.0] * FLAGS).astype(np.float32), dtype=np.float32)
@@ -96,6 +99,10 @@ class FilingLSTM(nn.Module):
 class FilingPolicy(RecurrentActorCriticPolicy):
     """Actor and critic, each behind a `FilingLSTM`, with masked logits."""
 
+    lstm_actor: Any         # `FilingLSTM`, where sb3-contrib has an `nn.LSTM`: only `_process_sequence` calls it
+    lstm_critic: Any
+    optimizer_class: type[Any]      # torch's base class has no `lr`, its optimizers have
+
     def __init__(self, observation_space: spaces.Box, action_space: spaces.Discrete, lr_schedule: Any,
                  lstm_hidden_size: int = 64, **settings: Any) -> None:
         self._actions = int(action_space.n)
@@ -116,12 +123,16 @@ class FilingPolicy(RecurrentActorCriticPolicy):
         output, states = lstm(x, lstm_states, episode_starts.reshape(sequences, -1).swapaxes(0, 1))
         return output.transpose(0, 1).flatten(0, 1), states
 
-    def extract_features(self, obs: Tensor, features_extractor: Any = None) -> Any:
+    def extract_features(self, obs: Tensor | dict[str, Tensor], features_extractor: Any = None) -> Any:
         """Features, and note the mask for the distribution that is formed of them next."""
+        assert isinstance(obs, Tensor)      # of a Box
         self._allowed = obs[:, -self._actions - FLAGS:-FLAGS] > 0.5
         return super().extract_features(obs, features_extractor)
 
-    def get_distribution(self, obs: Tensor, lstm_states: Any, episode_starts: Tensor) -> tuple[Distribution, Any]:
+    # the signature is sb3-contrib's, which is at odds with that of its own base class
+    def get_distribution(  # type: ignore[override]
+        self, obs: Tensor, lstm_states: Any, episode_starts: Tensor
+    ) -> tuple[Distribution, Any]:
         """The masked distribution, and the states."""
         self._allowed = obs[:, -self._actions - FLAGS:-FLAGS] > 0.5
         return super().get_distribution(obs, lstm_states, episode_starts)

@@ -227,5 +227,8 @@ def _callback(tell: Callable[[int, bool], None]) -> Any:
 
 def _numbers(logged: dict[str, Any]) -> dict[str, float]:
     """What the library noted about its last update."""
-    return {name: float(value) for name, value in logged.items()
-            if name.startswith("train/") and np.isscalar(value) and np.isfinite(value)}
+    return {name: float(value) for name, value in logged.items() if name.startswith("train/") and _is_finite_number(value)}
+
+
+def _is_finite_number(value: Any) -> bool:
+    return bool(np.isscalar(value) and np.isfinite(value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 from experiments.command import ROOT, shown
 from experiments.improve_rounds import Study
@@ -65,7 +64,8 @@ def draw(path: Path, study: Study, title: str) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     value = study.state["champions"][0]["truth"]
-    numbers, values = [0], [value]
+    numbers: list[float] = [0]
+    values = [value]
     for r in study.rounds:
         value = r["challenger"]["truth"] if r["trial"]["promoted"] else value
         numbers.append(r["round"])
@@ -127,8 +127,8 @@ def _register(study: Study) -> None:
     from sim.tracking.registry import CHALLENGER, CHAMPION, Registry
 
     s = study.settings
-    if not hasattr(study, "registry"):
-        study.registry: Any = Registry(s["tracking"]["uri"] or default_uri(), s["model"], s["tracking"]["experiment"])  # type: ignore[misc]
+    if study.registry is None:
+        study.registry = Registry(s["tracking"]["uri"] or default_uri(), s["model"], s["tracking"]["experiment"])
     entries = [study.state["champions"][0], *(r["challenger"] for r in study.rounds)]
     versions = {}
     for entry in entries:

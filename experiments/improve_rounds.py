@@ -12,7 +12,7 @@ import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -22,6 +22,9 @@ from sim.config import ConfigError
 from sim.evaluation.interactions import Interactions, collect, joined
 from sim.evaluation.statistics import mean_interval
 from sim.report import dump_json
+
+if TYPE_CHECKING:
+    from sim.tracking.registry import Registry
 
 STATE = "state.json"
 KEPT = ("rounds", "out", "publish", "tracking", "model", "load_agent")  # settings that do not change what a round finds
@@ -77,6 +80,7 @@ class Study:
         from sim import training
 
         self.settings, self.folder = settings, folder
+        self.registry: Registry | None = None  # connected to when there is something to register
         self.shop = self._shop()
         key = digest([{k: v for k, v in settings.items() if k not in KEPT}, self.shop.digest])
         self._agent: Any = OmegaConf.create(settings["agent"])

@@ -132,7 +132,7 @@ def _pool(logging: Softmax, target: Softmax, shop: Shop, customers: int, seed: i
             varying = part.features.std(0) > 0
         parts.append(dataclasses.replace(part, features=part.features[:, varying]))
     start = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("action", "reward", "propensity", "target", "features")
     }

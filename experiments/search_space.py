@@ -91,7 +91,7 @@ def _range(path: Path, name: str, given: Any, config: Mapping[str, Any]) -> Rang
         if len(given) > 1 or not given["choices"]:
             raise ConfigError(f"{path}: {name} takes a list of choices, or low and high")
         return Range(name, choices=tuple(given["choices"]))
-    each = Range(name, given.get("low"), given.get("high"), bool(given.get("log", False)))
-    if each.low is None or each.high is None or not each.low < each.high or each.log and each.low <= 0:
+    low, high, log = given.get("low"), given.get("high"), bool(given.get("log", False))
+    if low is None or high is None or not low < high or log and low <= 0:
         raise ConfigError(f"{path}: {name} needs low < high, both above 0 on a logarithmic scale")
-    return each
+    return Range(name, low, high, log)

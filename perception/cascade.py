@@ -97,8 +97,8 @@ class Cascade:
             landmarks = (size[:, :, None] * points + boxes[:, :2, None] - 1).transpose(1, 2)
             boxes = bbreg(boxes, shift)
             kept = batched_nms_numpy(boxes[:, :4], boxes[:, 4], which, 0.7, "Min")
-            boxes, which, landmarks = boxes[kept].numpy(), which[kept].numpy(), landmarks[kept].numpy()
-        return [(boxes[which == k, :4], boxes[which == k, 4], landmarks[which == k]) for k in range(len(images))]
+            found, image, marks = boxes[kept].numpy(), which[kept].numpy(), landmarks[kept].numpy()
+        return [(found[image == k, :4], found[image == k, 4], marks[image == k]) for k in range(len(images))]
 
     def _propose(self, images: np.ndarray, min_face: float, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Square boxes with their score (n, 5), and the image of each."""

@@ -12,7 +12,7 @@ def compiled(function: Any) -> Any:
 
     Multiplications and additions may be fused ("contract"); nothing else that changes rounding is allowed.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written

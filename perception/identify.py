@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from perception.gallery import Enrolment
     from perception.pipeline import FacePipeline
-    from perception.results import ImageResult
+    from perception.results import Face, ImageResult
 
 PURPOSE = "Search the faces of a photograph in a gallery: who it is or unknown, the score, and how often that errs."
 EXAMPLE = "python -m perception.identify image=till.jpg gallery=customers consent=true"
@@ -135,6 +135,11 @@ def _faceless(result: ImageResult) -> ImageResult:
     return dataclasses.replace(result, status="no_face", faces=())
 
 
+def _embedding(face: Face) -> np.ndarray:
+    assert face.embedding is not None  # FaceNet is always loaded here
+    return face.embedding
+
+
 def _decide(enrolment: Enrolment, result: ImageResult, pixels: np.ndarray, quality: bool) -> list[dict[str, Any]]:
     """One record per face: decision, score, what it needed, and what speaks against it."""
     import numpy as np
@@ -143,7 +148,7 @@ def _decide(enrolment: Enrolment, result: ImageResult, pixels: np.ndarray, quali
 
     if not result.faces:
         raise InputError(f"no face was found in {result.image}")
-    scores = enrolment.gallery.scores(np.stack([face.embedding for face in result.faces]))
+    scores = enrolment.gallery.scores(np.stack([_embedding(face) for face in result.faces]))
     masked = np.array([face.masked for face in result.faces])
     matches = enrolment.gallery.decide(scores, enrolment.thresholds, masked)
     records = []

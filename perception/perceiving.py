@@ -35,16 +35,24 @@ DIED = "the process that perceived it died (too little memory?)"
 class Task(Protocol):
     """What an executor does: a name for people, and the argument of one call."""
 
-    name: str
-    argument: Any
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def argument(self) -> Any: ...
 
 
 class Outcome(Protocol):
     """What became of a task: a value, or a failure (``message``, ``trace``, ``exit_code``, ``died``)."""
 
-    task: Any
-    value: Any
-    failure: Any
+    @property
+    def task(self) -> Any: ...
+
+    @property
+    def value(self) -> Any: ...
+
+    @property
+    def failure(self) -> Any: ...
 
 
 class Executor(Protocol):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perception.errors import InputError
 
@@ -54,11 +55,14 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
     import torch
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-    for block in network.modules():
+    blocks: Iterator[Any] = network.modules()  # facenet-pytorch declares no types
+    for block in blocks:
         if hasattr(block, "conv") and hasattr(block, "bn"):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), torch.nn.Identity()
     network.to(memory_format=torch.channels_last).bfloat16()
     network.last_linear.float()
     network.last_bn.float()
-    network.avgpool_1a.register_forward_hook(lambda _module, _inputs, out: out.float())
+    pooling = network.avgpool_1a
+    assert isinstance(pooling, torch.nn.Module)
+    pooling.register_forward_hook(lambda _module, _inputs, out: out.float())
     return network

@@ -67,9 +67,9 @@ def begin(tracked: Run, config: dict[str, Any], shop: Shop, table: pd.DataFrame,
     report.write_text(folder / DICTIONARY, as_markdown())
     tracked.artifact(folder / DICTIONARY)
     tracked.tags({NOTE_TAG: _links("This run goes on.")})
-    catalog = pa.table(
-        {"label": list(shop.catalog.names), **{n: shop.catalog.table[n] for n in shop.catalog.table.dtype.names}}
-    )
+    columns = shop.catalog.table.dtype.names
+    assert columns is not None  # a structured array
+    catalog = pa.table({"label": list(shop.catalog.names), **{n: shop.catalog.table[n] for n in columns}})
     tracked.dataset(
         describe("catalog", shop.catalog.digest, config["catalog"]["path"], catalog.schema, len(catalog)), "labels"
     )
@@ -156,7 +156,8 @@ def finish(
 
 def agent_metrics(summary: dict[str, Any]) -> dict[str, float]:
     """The agent's own results under names that all runs share, so that runs stand beside each other in MLflow."""
-    own, flat = summary["agent"], {}
+    own = summary["agent"]
+    flat: dict[str, float] = {}
     for suffix, bound in (("", "mean"), ("_low", "low"), ("_high", "high")):
         flat |= {f"evaluate{suffix}/{metric}": v[bound] for metric, v in summary["policies"][own].items()}
         for other in summary["policies"]:

@@ -42,9 +42,9 @@ def run(cfg: Any) -> None:
     from sim.tracking.uri import default_uri
 
     uri = default_uri()
-    is_id = re.fullmatch(r"[0-9a-f]{32}", cfg.run) is not None
-    run_id, env = (cfg.run, None) if is_id else (None, None)
-    if run_id is None:
+    if re.fullmatch(r"[0-9a-f]{32}", cfg.run):
+        run_id, env = cfg.run, None
+    else:
         found = find_run(cfg.run)
         run_id, env = run_id_of(found.folder), found.summary.get("env")
     store = MlflowStore(uri)

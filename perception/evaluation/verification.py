@@ -101,7 +101,7 @@ def assemble(score: np.ndarray, pairs: np.ndarray, person: np.ndarray, persons: 
     a, b = pairs[:, 0], pairs[:, 1]
     same = np.array([x is not None and x == y for x, y in zip(group[a], group[b], strict=True)], dtype=bool)
     return Comparisons(score, person[a] == person[b], person[a], person[b], np.asarray(masked[a].astype(int) + masked[b].astype(int)),
-                       np.where(same, group[a], None), persons)
+                       np.where(same, group[a], np.array(None, object)), persons)
 
 
 class RateCurve:

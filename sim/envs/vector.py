@@ -45,7 +45,7 @@ class ProductPushVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_layout = self.shop.layout
         self._lives: LiveCustomers | None = None
-        self._observations = Buffers(self.observation_space.shape, np.float32)
+        self._observations = Buffers((num_envs, self.shop.observation_size), np.float32)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

@@ -200,5 +200,5 @@ def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarra
 def profile_band(scores: np.ndarray, thresholds: np.ndarray, seed: int = 0, resamples: int = 500) -> np.ndarray:
     """95 % of the profile at each threshold, pointwise: (2, T)."""
     rng = np.random.default_rng(seed)
-    found = [performance_profile(*resampled(rng, scores), thresholds) for _ in range(resamples)]
+    found = [performance_profile(resampled(rng, scores)[0], thresholds) for _ in range(resamples)]
     return np.quantile(found, [0.025, 0.975], axis=0)

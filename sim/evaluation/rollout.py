@@ -26,8 +26,11 @@ from sim.shop.world import Shop
 class Policy(Protocol):
     """What evaluation needs of an agent."""
 
-    name: str
-    propensity_kind: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def propensity_kind(self) -> str: ...
 
     def act(self, observation: np.ndarray, action_mask: np.ndarray, uniform: np.ndarray) -> Any:
         """Decision with `action` (N,), `propensity` (N,), `probabilities` (N, K + 1)."""

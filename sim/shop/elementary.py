@@ -19,7 +19,7 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba.extending import intrinsic
+from numba import extending
 
 from sim.shop.compiled import inlined
 
@@ -28,6 +28,8 @@ _ROUND = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits o
 _BIAS, _MANTISSA = 1023, 52
 _HALF_PATTERN = 0x3FE6A09E667F3BCD  # sqrt(1/2)
 _LN2_HIGH_LOG, _LN2_LOW_LOG = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+
+intrinsic: Any = extending.intrinsic  # its own type knows no calls from compiled code, where the context is left out
 
 
 @intrinsic

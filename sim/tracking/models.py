@@ -41,15 +41,15 @@ def signature(layout: Mapping[str, tuple[int, int]]) -> ModelSignature:
         Named slices of the observation; each is a column of arrays.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import Array
 
-    inputs = [ColSpec(Array(DataType.double), name) for name in layout]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(Array(DataType.double), name) for name in layout]
     inputs += [
         ColSpec(Array(DataType.boolean), ALLOWED, required=False),
         ColSpec(DataType.double, UNIFORM, required=False),
     ]
-    outputs = [
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, "action"),
         ColSpec(DataType.string, "label"),
         ColSpec(Array(DataType.double), "probabilities"),

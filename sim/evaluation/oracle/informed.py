@@ -147,6 +147,7 @@ class InformedOracle(StateOracle):
 
     def _reveal(self, lives: LiveCustomers, rows: np.ndarray) -> None:
         """Give the particles of the customers in `rows` what `revealed` says that is known anyway."""
+        assert LABEL.names is not None  # it has fields
         for group in self.revealed:
             for name in REVEALED[group]:
                 if name in LABEL.names:
