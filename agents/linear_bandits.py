@@ -14,6 +14,7 @@ kind: it learns with a charge c taken off every push, one number that stands for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from agents.bandit import greedy, random_argmax
 from agents.base import Evaluate, Report
-from agents.errors import AgentConfigError
+from agents.checks import checked_batch
+from agents.errors import AgentConfigError, DivergedError, ShapeMismatchError
 from agents.logged import InteractionLog, check_log
 from agents.ridge import FEW, RidgeBandit
 from agents.snapshot import Snapshot
@@ -59,7 +61,7 @@ class LinUCB(RidgeBandit):
         return score
 
     def choose_one(self, observation: ArrayLike, action_mask: NDArray[np.bool_] | None = None) -> int:
-        """The exploring choice for one customer, with `absorb` the fast way to learn one by one.
+        """The exploring choice for one customer, with `absorb_one` the fast way to learn one by one.
 
         Parameters
         ----------
@@ -70,10 +72,62 @@ class LinUCB(RidgeBandit):
         -------
         int
             The allowed action of the highest bound, the lowest one on a tie.
+
+        Raises
+        ------
+        ShapeMismatchError
+            If a size is wrong, or nothing at all is allowed.
+        DivergedError
+            If the observation is not finite.
         """
         packed = self._inverses()
-        return int(self._loops.choose(np.asarray(observation), self._everything if action_mask is None else action_mask,
-                                      self.alpha, self.weights_, packed, *self._shadow, *self._scratch))
+        observation = self._checked_one(observation)
+        mask = self._everything if action_mask is None else np.asarray(action_mask)
+        if mask.shape != self._everything.shape:
+            raise ShapeMismatchError(f"agent {self.name} takes an action mask of shape {self._everything.shape}, got {mask.shape}.")
+        action = self._loops.choose(observation, mask, self.alpha, self.weights_, packed, *self._shadow, *self._scratch)
+        return action if action >= 0 else self._choose_by_scores(observation, mask)
+
+    def absorb_one(self, observation: ArrayLike, action: int, reward: float) -> None:
+        """`absorb` of one interaction: to the bit what that does with one row, in less time.
+
+        Parameters
+        ----------
+        observation : array (D,)
+        action : int
+        reward : float
+            Already scaled and charged.
+
+        Raises
+        ------
+        ShapeMismatchError
+            If the observation has another size, or there is no such action.
+        DivergedError
+            If the observation, its squared length or the reward is not finite; nothing is learned from it.
+        """
+        self.refresh()
+        packed = self._inverses()
+        observation = self._checked_one(observation)
+        if not 0 <= action < len(packed):
+            raise ShapeMismatchError(f"agent {self.name} has actions 0 to {len(packed) - 1}, got {action}.")
+        if not self._loops.absorb_one(observation, index(action), float(reward), self.gram_, self.moment_, self.weights_, packed,
+                                      *self._shadow, self.count_, self._unfactored, self._row, self._product):
+            raise DivergedError(f"agent {self.name}: the observation, its squared length or its reward ({reward}) is not finite; "
+                                f"nothing was learned from it.")
+        self._one_by_one = True
+
+    def _checked_one(self, observation: ArrayLike) -> NDArray:
+        """One observation as an array, else ShapeMismatchError; compiled loops do not look where they write."""
+        observation = np.asarray(observation)
+        if observation.shape != (len(self._row) - 1,):
+            raise ShapeMismatchError(f"agent {self.name} takes one observation of shape ({len(self._row) - 1},), "
+                                     f"got {observation.shape}.")
+        return observation
+
+    def _choose_by_scores(self, observation: NDArray, mask: NDArray[np.bool_]) -> int:
+        """`choose_one` where the compiled loop gave up: a refusal, or numbers that single precision cannot hold."""
+        row, allowed = checked_batch(self.name, self.observation_size, self.num_actions, observation[None], mask[None])
+        return int(np.where(allowed, self.scores(row, self.alpha), -np.inf).argmax())
 
     def _explore(self, observation: NDArray, allowed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
         if len(observation) <= FEW:

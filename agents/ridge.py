@@ -113,7 +113,7 @@ class RidgeBandit(Bandit):
         self.refresh()
         packed = self._inverses()
         self._loops.absorb(self.features(observation), np.asarray(action, np.int64), np.asarray(reward, np.float64), self.gram_,
-                           self.moment_, self.weights_, packed, *self._shadow, self.count_, self._unfactored, self._scratch[0])
+                           self.moment_, self.weights_, packed, *self._shadow, self.count_, self._unfactored, self._product)
         self._one_by_one = True
 
     def _factor(self, stale: NDArray[np.bool_]) -> None:
@@ -150,11 +150,11 @@ class RidgeBandit(Bandit):
             self._loops: Any = sherman_morrison
             self._catch_up()
             self._packed = sherman_morrison.packed_inverse(self.whitener_)
-            size, self._everything = self._packed.shape[1], np.ones(self.num_actions, dtype=bool)
-            self._shadow = np.empty(self._packed.shape, np.float32), np.empty(self.num_actions)
+            size, d, self._everything = self._packed.shape[1], self.feature_size, np.ones(self.num_actions, dtype=bool)
+            self._shadow = sherman_morrison.shadow_memory(self.num_actions, size)
             sherman_morrison.shadow(self._packed, *self._shadow)
-            self._scratch = (np.empty(self.feature_size), np.empty(size), np.empty(size, np.float32),
-                             *np.empty((3, self.num_actions)))
+            self._row, self._product, self._products = np.empty(d), np.empty(d), np.empty(size)     # x, A^-1 x and x_i x_j
+            self._scratch = self._row, sherman_morrison.shadow_memory(1, size)[0][0], np.empty(self.num_actions)
         return self._packed
 
     # ------------------------------------------------------------------ estimating
@@ -186,7 +186,7 @@ class RidgeBandit(Bandit):
             return self.means(x), width
         packed = self._inverses()
         mean, width = np.empty((len(x), self.num_actions)), np.empty((len(x), self.num_actions))
-        self._loops.mean_and_width(x, self._need("weights_"), packed, self._scratch[1], mean, width)
+        self._loops.mean_and_width(x, self._need("weights_"), packed, self._products, mean, width)
         return mean, width
 
     def _greedy_scores(self, observation: NDArray) -> NDArray[np.float64]:
@@ -205,7 +205,8 @@ class RidgeBandit(Bandit):
         self._pending[:], self._updated, self._single = False, False, None
         if "packed" in arrays:
             self._inverses()                                    # its memory; then what was in it
-            self._packed, self._shadow = arrays["packed"], (arrays["shadow"], arrays["shadow_norm"])
+            self._packed, size = arrays["packed"], arrays["packed"].shape[1]
+            self._shadow[0][:, :size], self._shadow[1][:] = arrays["shadow"][:, :size], arrays["shadow_norm"]
         self._unfactored, self._one_by_one = arrays["unfactored"], bool(values["one_by_one"])
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:

@@ -2,13 +2,13 @@
 
     python -m benchmarks.bandit_speed [rounds=5] [singles=500] [batches=4]
 
-64 features, 32 arms, clicks as rewards. One by one: LinUCB decides on one context and learns from its reward, against Open
-Bandit Pipeline's and MABWiser's. In batches of 1,000: LinUCB and LinTS decide on all, then learn from all, against
-contextualbandits' (one job) and MABWiser's. Peers are imported where they are installed, else left out: they are no part of
-the project's requirements (but MABWiser, for its tests). Every library sees the same contexts and starts from 2,000 uniformly
-random decisions; ours carries an intercept besides. Time is that of the thread's processor, so that a busy machine costs all
-alike, as far as caches allow; rounds alternate, and the medians of the rounds and of their ratios are printed. Run it with
-OMP_NUM_THREADS=1.
+64 features, 32 arms, clicks as rewards. One by one: LinUCB decides on one context (`choose_one`) and learns from its reward
+(`absorb_one`), against Open Bandit Pipeline's and MABWiser's. In batches of 1,000: LinUCB and LinTS decide on all, then
+learn from all, against contextualbandits' (one job) and MABWiser's. Peers are imported where they are installed, else left
+out: they are no part of the project's requirements (but MABWiser, for its tests). Every library sees the same contexts and
+starts from 2,000 uniformly random decisions; ours carries an intercept besides. Time is that of the thread's processor, so
+that a busy machine costs all alike, as far as caches allow; rounds alternate, and the medians of the rounds and of their
+ratios are printed. Run it with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -63,13 +63,12 @@ def ours(agent_class: type[Bandit]) -> Any:
 
 def our_singles(number: int) -> Work:
     """LinUCB one by one."""
-    agent, action, reward = ours(LinUCB), np.zeros(1, np.int64), np.zeros(1)
+    agent = ours(LinUCB)
 
     def work(offset: int) -> int:
         for i in rows_of(offset, number).tolist():
-            action[0] = arm = agent.choose_one(CONTEXTS[i])
-            reward[0] = CLICKS[i, arm]
-            agent.absorb(CONTEXTS[i : i + 1], action, reward)
+            arm = agent.choose_one(CONTEXTS[i])
+            agent.absorb_one(CONTEXTS[i], arm, float(CLICKS[i, arm]))
         return number
 
     return work

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_env import HintEnv, build
 
+from agents.errors import DivergedError, ShapeMismatchError
 from agents.linear_bandits import LinUCB
 from agents.ridge import FEW, with_bias
 from agents.thompson import LinTS
@@ -53,6 +54,67 @@ def test_choosing_one_by_one_takes_the_highest_bound_and_no_masked_action():
         expected = np.where(mask, agent.scores(x, agent.alpha)[0], -np.inf).argmax()
         assert agent.choose_one(x[0], mask) == expected
         assert agent.choose_one(x[0]) == agent.scores(x, agent.alpha)[0].argmax()
+
+
+def learned_arrays(agent):
+    arrays = agent._learner().arrays
+    return {name: array.copy() for name, array in arrays.items() if name != "whitener"}     # that waits for a batch
+
+
+def test_one_interaction_is_absorbed_as_a_batch_of_one_is_to_the_bit():
+    ones, rows = started(size=20, labels=6), started(size=20, labels=6)
+    observation, action, reward = log(20, 7, 300)
+    for i in range(300):
+        ones.absorb_one(observation[i], int(action[i]), float(reward[i]))
+        rows.absorb(observation[i:i + 1], action[i:i + 1], reward[i:i + 1])
+    for name, array in learned_arrays(ones).items():
+        np.testing.assert_array_equal(array, learned_arrays(rows)[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("size", "action", "reward", "spoilt", "error", "words"), [
+    (21, 0, 1.0, None, ShapeMismatchError, r"\(20,\), got \(21,\)"),
+    (20, 7, 1.0, None, ShapeMismatchError, "actions 0 to 6, got 7"),
+    (20, -1, 1.0, None, ShapeMismatchError, "actions 0 to 6, got -1"),
+    (20, 0, np.nan, None, DivergedError, "reward .nan. is not finite"),
+    (20, 0, 1.0, -np.inf, DivergedError, "not finite"),
+    (20, 0, 1.0, np.nan, DivergedError, "not finite"),
+])
+def test_an_interaction_that_cannot_be_learned_is_refused_and_changes_nothing(size, action, reward, spoilt, error, words):
+    agent, (observation, actions, rewards) = started(size=20, labels=6), log(20, 7, 50)
+    agent.absorb(observation, actions, rewards)
+    before, row = learned_arrays(agent), np.ones(size)
+    if spoilt is not None:
+        row[3] = spoilt
+    with pytest.raises(error, match=words):
+        agent.absorb_one(row, action, reward)
+    for name, array in learned_arrays(agent).items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_choosing_one_by_one_refuses_wrong_sizes_and_what_is_not_finite():
+    agent = started(size=20, labels=6)
+    with pytest.raises(ShapeMismatchError, match=r"\(20,\), got \(19,\)"):
+        agent.choose_one(np.zeros(19))
+    with pytest.raises(ShapeMismatchError, match=r"\(7,\), got \(6,\)"):
+        agent.choose_one(np.zeros(20), np.ones(6, bool))
+    with pytest.raises(ShapeMismatchError, match="holding back"):
+        agent.choose_one(np.zeros(20), np.zeros(7, bool))
+    with pytest.raises(DivergedError, match="not finite"):
+        agent.choose_one(np.full(20, np.nan))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-25, 1e8, 1e14, 1e16, 1e25])
+def test_the_choice_is_that_of_the_scores_however_large_or_small_the_observation(scale):
+    agent, (observation, action, reward) = started(size=20, labels=6), log(20, 7, 300)
+    agent.absorb(observation, action, reward)
+    for row in scale * observation[:50]:
+        assert agent.choose_one(row) == agent.scores(row[None], agent.alpha)[0].argmax()
+
+
+def test_choosing_one_by_one_takes_the_lowest_allowed_action_on_a_tie():
+    agent = started(size=20, labels=6)
+    assert agent.choose_one(np.ones(20)) == 0
+    assert agent.choose_one(np.ones(20), np.arange(7) >= 3) == 3
 
 
 @pytest.mark.parametrize("agent_class", [LinUCB, LinTS])
