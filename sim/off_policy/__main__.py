@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +97,28 @@ def _large_table(cfg: Any, path: Path, policy: Any | None, folder: Path) -> _Que
     """A user's own log that is read in blocks."""
     from itertools import chain
 
-    from tqdm import tqdm
-
     from sim.off_policy.partition import partition
     from sim.off_policy.table import checked
 
     parts = partition(path, folder, cfg.customers)
     tables = (checked(frame, path, tuple(cfg.labels), policy) for frame in parts.frames())
     first = next(tables)
-    bar = tqdm(chain([first], tables), desc="estimate", total=len(parts.files), unit="block", leave=False, disable=None)
-    blocks = (dataclasses.replace(table.log, longest=parts.longest) for table in bar)
+    logs = (dataclasses.replace(table.log, longest=parts.longest) for table in chain([first], tables))
+    blocks = _with_bar(logs, parts.rows)
     what, single = f"{parts.rows:,} decisions of {parts.customers:,} customers", len(parts.files) == 1
     notes = [] if single else [BY_BLOCK]
     name = "target" if policy is None else policy.name
     return _Question(blocks, parts.customers, single, first.labels, name, path.name, what, notes, None)
+
+
+def _with_bar(blocks: Iterable[Any], rows: int) -> Iterator[Any]:
+    """The blocks, with a bar of the rows that were estimated, on a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(total=rows, desc="estimate", unit="row", unit_scale=True, leave=False, disable=None) as bar:
+        for block in blocks:
+            yield block
+            bar.update(len(block))
 
 
 def _own_run(cfg: Any) -> _Question:
@@ -140,7 +149,7 @@ def _own_run(cfg: Any) -> _Question:
         )
         truth = mean_interval(met.totals["discounted"], cfg.level)
     what = f"{own.rows:,} opportunities of {own.customers:,} customers of run {run.name}"
-    blocks = own.for_target(policy)
+    blocks = _with_bar(own.for_target(policy), own.rows)
     return _Question(blocks, own.customers, own.single, own.shop.catalog.names, policy.name, cfg.behaviour, what, notes, truth)
 
 
