@@ -14,7 +14,7 @@ with a plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,7 +208,8 @@ def transitions(log: InteractionLog) -> Transitions:
 
 def _joined(a: Transitions, b: Transitions) -> Transitions:
     shifted = b._replace(following=np.where(b.following >= 0, b.following + len(a.action), -1))
-    return Transitions(*(np.concatenate(pair) for pair in zip(a, shifted, strict=True)))
+    pairs: Iterable[tuple[NDArray, NDArray]] = zip(a, shifted, strict=True)
+    return Transitions(*map(np.concatenate, pairs))
 
 
 def _q(network: FeatureNetwork, observation: NDArray) -> NDArray[np.float64]:
