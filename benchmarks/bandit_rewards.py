@@ -1,6 +1,6 @@
 """What exploring bandits earn on env=bandit while they learn: ours against the explorers of Vowpal Wabbit, on one stream.
 
-    python -m benchmarks.bandit_rewards [seeds=3] [batches=400] [lanes=64] [out=outputs/bandit_rewards]
+    python -m benchmarks.bandit_rewards [seeds=10] [batches=400] [lanes=64] [out=outputs/bandit_rewards]
 
 Every learner meets the same customers with the same luck, decides for a batch of `lanes` of them, then learns from the batch.
 What it is credited with is the *expected* reward of its decisions, from the true state, so no luck of purchases is in the table;
@@ -16,6 +16,7 @@ A finished run is kept in `out`; a killed benchmark goes on from there. Needs `p
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -98,9 +99,14 @@ def earned(name: str, seed: int, lanes: int, batches: int) -> dict[str, Any]:
 
 def kept(out: Path, name: str, seed: int, lanes: int, batches: int) -> dict[str, Any]:
     """`earned`, from its file where it was finished before."""
-    from sim.report import dump_json
+    from omegaconf import OmegaConf
 
-    path = out / f"{name.replace(' ', '-')}-{lanes}x{batches}-s{seed}.json"
+    from sim.report import dump_json
+    from sim.training import agent_config
+
+    settings = VW[name] if name in VW else OmegaConf.to_yaml(agent_config(name))
+    key = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    path = out / f"{name.replace(' ', '-')}-{lanes}x{batches}-s{seed}-{key}.json"
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError):
@@ -112,7 +118,7 @@ def kept(out: Path, name: str, seed: int, lanes: int, batches: int) -> dict[str,
 
 def main(arguments: list[str]) -> int:
     """Print the table; 2 for a wrong setting."""
-    settings: dict[str, Any] = {"seeds": 3, "batches": 400, "lanes": 64, "out": "outputs/bandit_rewards"}
+    settings: dict[str, Any] = {"seeds": 10, "batches": 400, "lanes": 64, "out": "outputs/bandit_rewards"}
     for argument in arguments:
         name, _, text = argument.partition("=")
         if name not in settings or not text or (name != "out" and not (text.isdecimal() and int(text) > 0)):
