@@ -8,8 +8,8 @@ hidden.  The informed oracle plays the priced oracle's rule on the exact posteri
 (`sim/evaluation/oracle/informed.py`), so it says what hidden state leaves to be earned.  Two shares of the way from the best
 bandit are reported, for each camera:
 
-    to the planning oracle    (ppo - charged_linucb) / (planning_oracle - charged_linucb)      knows the unknowable
-    to the informed oracle    (ppo - charged_linucb) / (informed_oracle - charged_linucb)      knows what can be known
+    to the planning oracle    (agent - charged_linucb) / (planning_oracle - charged_linucb)      knows the unknowable
+    to the informed oracle    (agent - charged_linucb) / (informed_oracle - charged_linucb)      knows what can be known
 
 and, under the oracle camera, what the informed oracle earns when told parts of the hidden state: where the gap lies.
 
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 QUESTION = "near_optimum"
 CAMERAS = ("perceived", "oracle")
 CHANNELS = ("emotion", "identity", "mask")
-AGENTS = ("charged_linucb", "ppo")
+DEEP = ("ppo", "ppo_long")  # 1.5 and 5 million interactions
+AGENTS = ("charged_linucb", *DEEP)
 TWIN_AGENTS, TWIN_SEEDS, TWIN_STEPS = ("ppo", "linucb", "lints"), 10, 500_000
 PARTICLES, BATCH = 512, 125  # of the informed oracle; 125 x 512 particles take some 100 MB
 INFORMED_CUSTOMERS, PLANNING_CUSTOMERS = 1000, 250  # at most so many of `customers`
 DEFAULTS = Settings(seeds=5, workers=1)
 VALUE_HEADER = ["camera", "policy", "n", "money per customer", "each seed"]
-SHARE_HEADER = ["camera", "share of the way from charged_linucb", "n", "ppo", "95 %"]
+SHARE_HEADER = ["camera", "agent", "share of the way from charged_linucb", "n", "share", "95 %"]
 TWIN_HEADER = ["policy", "seeds", "value", "95 % over seeds", "of V*", "lowest seed", "by argmax"]
 
 
@@ -261,7 +262,7 @@ def answer(settings: Settings) -> None:
     tables = [
         (f"the twin: {TWIN_SEEDS} seeds, {TWIN_STEPS:,} interactions, exact values discounted at .98 a day", TWIN_HEADER, twin_rows(twin)),
         ("the shop: money per customer, 95 % over customers", VALUE_HEADER, value_rows(results, oracles)),
-        (f"how far ppo goes, {results.seeds} seeds, 95 % over seeds and customers", SHARE_HEADER, share_rows(results, oracles)),
+        (f"how far the deep agents go, {results.seeds} seeds, 95 % over seeds and customers", SHARE_HEADER, share_rows(results, oracles)),
     ]
     for title, header, rows in tables:
         report.print_table(title, header, rows)
@@ -269,7 +270,7 @@ def answer(settings: Settings) -> None:
     write_text(folder / "answer.md", "\n".join(f"{title}\n\n{report.markdown(header, rows)}" for title, header, rows in tables))
     numbers = {
         "question": QUESTION, "customers": results.customers, "seeds": results.seeds, "steps": settings.steps, "twin": twin,
-        "shares": {f"{name} ({goal})": interval for name, goal, interval in shares(results, oracles)},
+        "shares": {f"{agent} ({name} camera, {goal})": found for name, agent, goal, found in shares(results, oracles)},
         "oracles": {f"{name} ({seen})": float(value.mean()) for (name, seen), value in oracles.items()},
     }  # fmt: skip
     dump_json(folder / "results.json", numbers)
@@ -306,22 +307,22 @@ GOALS: tuple[tuple[str, Callable[[str], tuple[str, str]]], ...] = (
 )
 
 
-def shares(results: Results, oracles: dict[tuple[str, str], np.ndarray]) -> list[tuple[str, str, Interval]]:
-    """(camera, reference, share) of ppo."""
+def shares(results: Results, oracles: dict[tuple[str, str], np.ndarray]) -> list[tuple[str, str, str, Interval]]:
+    """(camera, agent, reference, share) of the deep agents."""
     out = []
     for name in CAMERAS:
         for goal, key in GOALS:
             high = oracles[key(name)]
             n = len(high)
-            agent, low = (results.values(f"{who}_{name}")[:, :n] for who in ("ppo", "charged_linucb"))
-            out.append((name, goal, share(agent, low, high)))
+            low = results.values(f"charged_linucb_{name}")[:, :n]
+            out += [(name, agent, goal, share(results.values(f"{agent}_{name}")[:, :n], low, high)) for agent in DEEP]
     return out
 
 
 def share_rows(results: Results, oracles: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
     return [
-        [name, f"to the {goal} oracle", str(i["n"]), f"{i['mean']:.2f}", f"{i['low']:.2f} to {i['high']:.2f}"]
-        for name, goal, i in shares(results, oracles)
+        [name, agent, f"to the {goal} oracle", str(i["n"]), f"{i['mean']:.2f}", f"{i['low']:.2f} to {i['high']:.2f}"]
+        for name, agent, goal, i in shares(results, oracles)
     ]
 
 
