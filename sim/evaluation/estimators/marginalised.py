@@ -80,9 +80,16 @@ def lstdq(log: LoggedLives, discount: float = 1.0, folds: int = 2, seed: int = 0
             rows, block = np.flatnonzero((of_row == k) & (log.action == a)), slice(a * x.shape[1], (a + 1) * x.shape[1])
             for first in range(0, len(rows), _BLOCK):
                 part = rows[first : first + _BLOCK]
-                matrices[k, block] -= x[part].T @ _spread(next_x[part], step[part] * following[part])
-                matrices[k, block, block] += x[part].T @ x[part]
-                moments[k, block] += x[part].T @ log.reward[part]
+                here, there, weight = x[part], next_x[part], step[part] * following[part]
+                matrices[k, block, block] += here.T @ here
+                moments[k, block] += here.T @ log.reward[part]
+                for b in range(actions):  # psi psi' by pairs of actions; a greedy target has one b a row
+                    taken = np.flatnonzero(weight[:, b])
+                    own = slice(b * x.shape[1], (b + 1) * x.shape[1])
+                    if len(taken) == len(part):
+                        matrices[k, block, own] -= (here * weight[:, b : b + 1]).T @ there
+                    elif len(taken):
+                        matrices[k, block, own] -= (here[taken] * weight[taken, b, None]).T @ there[taken]
         firsts = log.start[:-1][fold == k]
         begins[k] = _spread(x[firsts], log.target[firsts]).sum(0)
     q, visits = np.empty((len(log), actions)), np.empty(len(log))
