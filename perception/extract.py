@@ -132,8 +132,8 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     elif not consent:
         print("consent is not stated: embeddings are not kept (consent=true keeps them)", file=sys.stderr)
 
-    plain = labels is None and draw is None and not (consent and file is not None)
-    tables = open_tables(cache_root(cache), root, settings_digest(emotion=emotion)) if plain else None
+    nothing_personal = labels is None and draw is None and not consent
+    tables = open_tables(cache_root(cache), root, settings_digest(emotion=emotion)) if nothing_personal else None
     if tables is not None:
         state = state_of([*names, *([] if file is None else ["weights"])], [*files, *([] if file is None else [file.resolve()])])
         finished = tables.get(state)
