@@ -45,7 +45,7 @@ def run(cfg: Any) -> None:
     if re.fullmatch(r"[0-9a-f]{32}", cfg.run):
         run_id, env = cfg.run, None
     else:
-        found = find_run(cfg.run)
+        found = find_run(cfg.run, needs=())
         run_id, env = run_id_of(found.folder), found.summary.get("env")
     store = MlflowStore(uri)
     if cfg.name is None and env is None:

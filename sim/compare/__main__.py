@@ -41,7 +41,7 @@ def compare(cfg: Any) -> None:
 
     from sim.compare import answer as answers
     from sim.compare.gather import expand, gather
-    from sim.replay.runs import find_run
+    from sim.replay.runs import CUSTOMERS, find_run
     from sim.tracking import Tracker, default_uri
 
     folder = Path(cfg.out) if cfg.out else Path(HydraConfig.get().runtime.output_dir)
@@ -49,7 +49,7 @@ def compare(cfg: Any) -> None:
     names = expand(cfg.runs)
     if cfg.agents:
         names += expand([str(train(list(cfg.agents), cfg.seeds, list(cfg.overrides), folder))])
-    runs = [find_run(name, default_uri) for name in names]
+    runs = [find_run(name, default_uri, needs=(CUSTOMERS,)) for name in names]
     print(f"comparing {len(runs)} runs", file=sys.stderr)
     data = gather(runs)
     found = answers.compare(data, cfg.metric, cfg.reference.low, cfg.reference.high, cfg.seed)

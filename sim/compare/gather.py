@@ -17,10 +17,9 @@ import pandas as pd
 
 from sim.compare.errors import CompareError
 from sim.evaluation.customers import TRAITS, read_customers
-from sim.replay.runs import Run
+from sim.replay.runs import CUSTOMERS, Run
 from sim.replay.shops import check_pair
 
-CUSTOMERS = "customers.parquet"
 Curve = list[tuple[int, float]]
 
 

@@ -17,7 +17,12 @@ from typing import Any
 from sim.replay.errors import ReplayError
 
 SESSIONS, SUMMARY, POLICIES = "sessions.parquet", "summary.json", "policies"
-_ARTIFACTS = (SUMMARY, SESSIONS, "config", POLICIES)
+CUSTOMERS = "customers.parquet"
+_ALWAYS = (SUMMARY, "config", POLICIES)
+_LACKING = {
+    SESSIONS: "so there is no session to show; the run may not have finished, or was told to log none (evaluate.log=none)",
+    CUSTOMERS: "so nobody's totals are known; it did not finish, or an older version made it: run it again",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +56,9 @@ class Run:
         return (self.config.get("population") or {}).get("gallery") is not None
 
 
-def find_run(text: str, tracking_uri: Callable[[], str] | None = None, outputs: Path | None = None) -> Run:
+def find_run(
+    text: str, tracking_uri: Callable[[], str] | None = None, outputs: Path | None = None, needs: tuple[str, ...] = (SESSIONS,)
+) -> Run:
     """The run that `text` names.
 
     Parameters
@@ -59,11 +66,12 @@ def find_run(text: str, tracking_uri: Callable[[], str] | None = None, outputs: 
     text : a folder, the id of an MLflow run, or `latest`.
     tracking_uri : MLflow's address, asked for only where the id is not of a run in `outputs`.
     outputs : folder of all runs; `outputs` in the working directory unless given.
+    needs : what it must have written, of `SESSIONS` and `CUSTOMERS`; only that is fetched from MLflow, beside its settings and policies.
 
     Raises
     ------
     ReplayError
-        There is no such run, or it wrote no session log.
+        There is no such run, or it lacks what is needed.
     """
     outputs = Path("outputs") if outputs is None else outputs
     if text == "latest":
@@ -72,26 +80,25 @@ def find_run(text: str, tracking_uri: Callable[[], str] | None = None, outputs: 
             raise ReplayError(
                 f"run=latest: {outputs}/ holds no finished run; make one with: python -m sim.run agent=ppo"
             )
-        return read_run(folder.resolve())
+        return read_run(folder.resolve(), needs)
     if not text:
         raise ReplayError("run= is empty; give a folder, an MLflow run id, or latest")
     folder = Path(text).expanduser()
     if folder.name in (SESSIONS, SUMMARY):
         folder = folder.parent
     if folder.is_dir():
-        return read_run(folder)
+        return read_run(folder, needs)
     if re.fullmatch(r"[0-9a-f]{32}", text):
         local = local_run(text, outputs)
-        return read_run(local if local else _downloaded(text, tracking_uri))
+        return read_run(local if local else _downloaded(text, tracking_uri, needs), needs)
     raise ReplayError(f"run={text}: no such folder, and no MLflow run id (32 hexadecimal digits); try run=latest")
 
 
-def read_run(folder: Path) -> Run:
-    """The run in a folder; see `find_run` for errors."""
-    if not (folder / SESSIONS).exists():
-        raise ReplayError(
-            f"run={folder}: holds no {SESSIONS}, so there is no session to show; the run may not have finished"
-        )
+def read_run(folder: Path, needs: tuple[str, ...] = (SESSIONS,)) -> Run:
+    """The run in a folder; see `find_run` for what it needs and for errors."""
+    for name in needs:
+        if not (folder / name).exists():
+            raise ReplayError(f"run={folder}: holds no {name}, {_LACKING[name]}")
     config = next((folder / c / "config.yaml" for c in (".hydra", "config") if (folder / c).is_dir()), None)
     if config is None or not config.is_file():
         raise ReplayError(
@@ -132,8 +139,8 @@ def local_run(run_id: str, outputs: Path) -> Path | None:
     return None
 
 
-def _downloaded(run_id: str, tracking_uri: Callable[[], str] | None) -> Path:
-    """A private folder with what the page needs of an MLflow run's artifacts."""
+def _downloaded(run_id: str, tracking_uri: Callable[[], str] | None, needs: tuple[str, ...]) -> Path:
+    """A private folder with what is needed of an MLflow run's artifacts."""
     if tracking_uri is None:
         raise ReplayError(f"run={run_id}: no run in outputs/ has this MLflow id")
     from mlflow.exceptions import MlflowException
@@ -144,7 +151,7 @@ def _downloaded(run_id: str, tracking_uri: Callable[[], str] | None) -> Path:
     try:
         client.get_run(run_id)
         there = {artifact.path for artifact in client.list_artifacts(run_id)}
-        for name in _ARTIFACTS:
+        for name in (*_ALWAYS, *needs):
             if name in there:
                 client.download_artifacts(run_id, name, str(folder))
     except (MlflowException, OSError) as error:

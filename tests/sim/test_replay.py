@@ -490,6 +490,25 @@ def test_a_run_is_read_from_the_artifacts_of_mlflow(made, tmp_path):
         find_run("f" * 32, lambda: uri, tmp_path / "none")
 
 
+def test_a_comparison_needs_and_fetches_the_table_of_customers_only(made, tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    from sim.replay.runs import CUSTOMERS
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("shop", artifact_location=(tmp_path / "artifacts").as_uri())
+    run_id = client.create_run(experiment).info.run_id
+    (tmp_path / CUSTOMERS).write_bytes(b"a table")
+    client.log_artifact(run_id, str(made["folder"] / "summary.json"))
+    client.log_artifacts(run_id, str(made["folder"] / ".hydra"), "config")
+    with pytest.raises(ReplayError, match=f"holds no {CUSTOMERS}, so nobody's totals are known"):
+        find_run(run_id, lambda: uri, tmp_path / "none", needs=(CUSTOMERS,))
+    client.log_artifact(run_id, str(tmp_path / CUSTOMERS))
+    run = find_run(run_id, lambda: uri, tmp_path / "none", needs=(CUSTOMERS,))
+    assert (run.folder / CUSTOMERS).read_bytes() == b"a table" and not run.sessions.exists()
+
+
 def test_settings_out_of_range_are_named(made):
     with pytest.raises(ReplayError, match="replay.drivers=0 is out of range; allowed is 1 to 16"):
         write_page(made["folder"], dataclasses.replace(settings(), drivers=0), load_agent)
