@@ -45,13 +45,13 @@ def compare(cfg: Any) -> None:
     from sim.tracking import Tracker, default_uri
 
     folder = Path(cfg.out) if cfg.out else Path(HydraConfig.get().runtime.output_dir)
-    answers.total_of(cfg.metric)
+    total = answers.total_of(cfg.metric)
     names = expand(cfg.runs)
     if cfg.agents:
         names += expand([str(train(list(cfg.agents), cfg.seeds, list(cfg.overrides), folder))])
     runs = [find_run(name, default_uri, needs=(CUSTOMERS,)) for name in names]
     print(f"comparing {len(runs)} runs", file=sys.stderr)
-    data = gather(runs)
+    data = gather(runs, total)
     found = answers.compare(data, cfg.metric, cfg.reference.low, cfg.reference.high, cfg.seed)
     tracker = Tracker(cfg.tracking.uri, cfg.tracking.experiment, cfg.tracking.enabled)
     tags = {"runs": ",".join(run.name for run in runs)[:400], "best": found.ranked[0]}

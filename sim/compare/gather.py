@@ -21,6 +21,7 @@ from sim.replay.runs import CUSTOMERS, Run
 from sim.replay.shops import check_pair
 
 Curve = list[tuple[int, float]]
+_TELL_APART = ("value", "pushes", "clicks")  # totals by which a policy that is the same under every seed is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +69,12 @@ def expand(folders: Iterable[str], outputs: Path = Path("outputs")) -> list[str]
     return list(dict.fromkeys(names))
 
 
-def gather(runs: list[Run]) -> Gathered:
+def gather(runs: list[Run], total: str | None = None) -> Gathered:
     """The policies of all runs on the customers that all of them met.
+
+    Parameters
+    ----------
+    total : the only one that is asked for, of millions of customers; None keeps all totals.
 
     Raises
     ------
@@ -79,7 +84,8 @@ def gather(runs: list[Run]) -> Gathered:
     notes: list[str] = []
     for other in runs[1:]:
         check_pair(runs[0], other)
-    frames = [_table(run) for run in runs]
+    columns = None if total is None else {total, *_TELL_APART}
+    frames = [_table(run, columns if columns is None or i > 0 else columns | set(TRAITS)) for i, run in enumerate(runs)]
     counts = [
         int(frame[~frame.policy.isin(_oracles(run))].customer.max()) + 1
         for run, frame in zip(runs, frames, strict=True)
@@ -122,10 +128,10 @@ def gather(runs: list[Run]) -> Gathered:
     )
 
 
-def _table(run: Run) -> pd.DataFrame:
+def _table(run: Run, columns: set[str] | None) -> pd.DataFrame:
     path = run.folder / CUSTOMERS
     try:
-        return read_customers(path)
+        return read_customers(path, columns)
     except FileNotFoundError:
         raise CompareError(
             f"run {run.name}: holds no {CUSTOMERS}; it did not finish, or an older version made it: run it again"
@@ -144,7 +150,7 @@ def _distinct(by_seed: Mapping[int, dict[str, np.ndarray]]) -> list[int]:
     """Seeds in order; only the first where all of them are the same policy, to the last bit."""
     seeds = sorted(by_seed)
     first = by_seed[seeds[0]]
-    same = all(np.array_equal(by_seed[s][c], first[c]) for s in seeds[1:] for c in ("value", "pushes", "clicks"))
+    same = all(np.array_equal(by_seed[s][c], first[c]) for s in seeds[1:] for c in _TELL_APART)
     return seeds[:1] if same else seeds
 
 

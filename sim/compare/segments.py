@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 
 from sim.compare.gather import Gathered
 from sim.evaluation.comparison import paired
@@ -33,9 +34,10 @@ class Segment:
 
 def members(who: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
     """(kind, name, mask (n,)) of every segment."""
-    emotion = np.array(["unknown" if e is None or e != e else str(e) for e in who["emotion"]])
-    for name in sorted(set(emotion)):
-        yield "emotion at arrival", name, emotion == name
+    code, names = pd.factorize(who["emotion"], use_na_sentinel=True)
+    for name, number in sorted([*((str(name), i) for i, name in enumerate(names)), ("unknown", -1)]):
+        if (mask := code == number).any():
+            yield "emotion at arrival", name, mask
     for trait, yes, no in (("masked", "masked", "bare"), ("known", "recognised", "not recognised")):
         yield f"{yes} at arrival", no, ~who[trait].astype(bool)
         yield f"{yes} at arrival", yes, who[trait].astype(bool)

@@ -32,6 +32,7 @@ from sim.evaluation.statistics import Interval
 
 RESAMPLES = 2000
 FEW_BEYOND = 10  # bootstrap means beyond zero, below which their share is too coarse a p-value
+GROUPS = 20_000  # customers, or groups of them, that a bootstrap draws
 _BLOCK = 4_000_000  # weights held at once
 
 
@@ -59,8 +60,17 @@ def _weights(rng: np.random.Generator, rows: int, n: int) -> np.ndarray:
 
 
 def crossed_bootstrap(y: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """(resamples,) means of y (S, n), seeds and customers drawn with replacement; one seed is not resampled."""
+    """(resamples,) means of y (S, n), seeds and customers drawn with replacement; one seed is not resampled.
+
+    Of more than twice `GROUPS` customers, means over groups are drawn (batch means): customers are independent, so intervals are as
+    right, in a time that does not grow with n.  Groups differ in size by one customer at most, which widens the interval by 2 %
+    where they hold two or three, and by nothing to speak of where they hold more.
+    """
     rng = np.random.default_rng(seed)
+    if y.shape[1] > 2 * GROUPS:
+        starts = np.linspace(0, y.shape[1], GROUPS, endpoint=False).astype(int)
+        groups = np.add.reduceat(y, starts, axis=1) / np.diff(np.append(starts, y.shape[1]))
+        y = groups + (y.mean(1) - groups.mean(1))[:, None]
     seeds, n = y.shape
     out, block = np.empty(resamples), max(1, _BLOCK // n)
     for start in range(0, resamples, block):

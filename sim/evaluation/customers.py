@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +79,11 @@ def write_customers(path: Path, totals: Mapping[str, Totals], who: Mapping[str, 
         raise
 
 
-def read_customers(path: Path) -> pd.DataFrame:
-    """The table; raises OSError or pyarrow's errors where it is missing or damaged."""
-    frame = pq.read_table(path).to_pandas()
+def read_customers(path: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """The table, or those of `columns` that it has, besides policy and customer; raises OSError or pyarrow's errors where it is
+    missing or damaged."""
+    if columns is not None:
+        columns = [name for name in pq.read_schema(path).names if name in ("policy", "customer", *columns)]
+    frame = pq.read_table(path, columns=columns).to_pandas()
     frame["policy"] = frame["policy"].astype(str)
     return frame

@@ -34,6 +34,15 @@ def test_resampling_in_blocks_only_saves_memory(monkeypatch, block):
     assert interval["mean"] == pytest.approx(y.mean()) and interval["low"] < y.mean() < interval["high"] and p < 0.01
 
 
+@pytest.mark.parametrize("customers", [41_000, 250_007])
+def test_of_many_customers_groups_are_drawn_and_the_bootstrap_keeps_its_mean_and_spread(customers):
+    y = np.random.default_rng(0).exponential(5.0, (1, customers))
+    means = c.crossed_bootstrap(y, 0, 1500)
+    error = y.std() / np.sqrt(customers)
+    assert means.mean() == pytest.approx(y.mean(), abs=0.1 * error)
+    assert means.std() == pytest.approx(error, rel=0.07)  # 1,500 means know their spread to 2 %
+
+
 def test_95_percent_intervals_cover_the_truth_in_at_least_90_of_100_crossed_samples():
     covered = 0
     for trial in range(100):
