@@ -20,6 +20,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#2
 STYLES = ("-", "--", "-.", ":")
 
 
+def style_of(i: int) -> dict[str, Any]:
+    """Colour and line of the i-th policy: no two alike among the first thirty."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[(i // len(COLOURS)) % len(STYLES)]}
+
+
 def new(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -80,7 +85,7 @@ def profiles(scores: dict[str, np.ndarray], low: str, high: str) -> Any:
     first, last = np.quantile(everything, [0.01, 0.99])
     tau = np.linspace(float(first), float(last), 200)
     for i, (policy, s) in enumerate(scores.items()):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[(i // len(COLOURS)) % len(STYLES)]}
+        style = style_of(i)
         axes.plot(tau, performance_profile(s, tau), label=policy, **style)
         axes.fill_between(tau, *profile_band(s, tau), color=style["color"], alpha=0.12, linewidth=0)
     axes.set_xlabel(f"normalised score tau (0 = {low}, 1 = {high}), by face and seed", fontsize=9)
@@ -119,13 +124,13 @@ def curves(found: dict[str, list[Curve]]) -> Any:
     figure = new(7.5, 4)
     axes = figure.subplots()
     for i, (policy, seeds) in enumerate(found.items()):
-        colour = COLOURS[i % len(COLOURS)]
+        style = style_of(i)
         for curve in seeds:
-            axes.plot(*zip(*curve, strict=True), color=colour, alpha=0.35, linewidth=1)
+            axes.plot(*zip(*curve, strict=True), **style, alpha=0.35, linewidth=1)
         shared = [curve for curve in seeds if len(curve) == len(seeds[0])]
         steps = np.mean([[step for step, _ in curve] for curve in shared], axis=0)
         mean = np.mean([[value for _, value in curve] for curve in shared], axis=0)
-        axes.plot(steps, mean, color=colour, linewidth=2.2, label=policy)
+        axes.plot(steps, mean, **style, linewidth=2.2, label=policy)
     axes.set_xlabel("training interactions", fontsize=9)
     axes.set_ylabel("value per tuning customer (money)", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
