@@ -4,8 +4,9 @@
 
 A sweep of tiny runs (agents x seeds, everything but training length as in `python -m sim.run`), and the extraction of rendered
 customers' pictures through all networks (FaceNet where `FACENET_WEIGHTS` names its weights), once with every executor, each in a
-process of its own with no cache.  Digests are over every file that decides a result: of a run the intervals of its summary, the
-session log, customers and policies; of an extraction every column.  `sweep=0` or `images=0` leaves one out.
+process of its own with no cache, embeddings in plain (no two ciphertexts are equal).  Digests are over every file that decides a
+result: of a run the intervals of its summary, the session log, customers and policies; of an extraction every column.  `sweep=0` or
+`images=0` leaves one out.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def extraction(images: int, way: str) -> tuple[dict[str, str], float, float]:
         for i, file in enumerate(chosen):  # not beside their labels, which would make them a gallery
             (folder / "pictures" / f"{i:05d}{file.suffix}").write_bytes(file.read_bytes())
         weights = [] if os.environ.get("FACENET_WEIGHTS") else ["weights=none"]
-        arguments = ["images=pictures", "out=f.parquet", "cache=none", "consent=true", "progress=false", *weights, *words(way)]
+        kept = ["consent=true", "encrypt=false"]
+        arguments = ["images=pictures", "out=f.parquet", "cache=none", *kept, "progress=false", *weights, *words(way)]
         spent = command("perception.extract", arguments, folder)
         table = pd.read_parquet(folder / "f.parquet")
         assert table["image"].nunique() == len(chosen), "each file once"

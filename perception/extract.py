@@ -40,7 +40,6 @@ from perception.weights import NO_WEIGHTS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from perception.pipeline import FacePipeline
 
 SHIPPED = Path(__file__).resolve().parent / "personas" / "shipped"
 EXECUTORS = "sim.executors"  # joined by name, as sim.run joins its rooms: perception imports none of our packages
@@ -117,7 +116,7 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
 
     from perception.cache import settings_digest
     from perception.finished_tables import open_tables, state_of
-    from perception.perceiving import cache_root, open_cache, perceive_files
+    from perception.perceiving import cache_root, open_cache, perceive_files, start_pipeline
     from perception.weights import check_file, file_digest, find_weights
 
     file = None if weights == NO_WEIGHTS else find_weights(weights, check=False)
@@ -151,7 +150,7 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     if executor == "auto":
         executor = "process" if len(files) >= SHARED_FROM and executors.processors() > 1 else "serial"
         _checked_executor(executor, executor_workers, executor_address)
-    start = functools.partial(_start, file or NO_WEIGHTS, batch, emotion)
+    start = functools.partial(start_pipeline, file or NO_WEIGHTS, batch, emotion)
     try:
         with executors.make_executor(executor, executor_workers, executor_address) as workers:
             results = perceive_files([file.absolute() for file in files], names, start, store, reuse, progress, executor=workers,
@@ -189,12 +188,6 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         print(f"drawn: {write_drawings(Path(draw), files, results, called, progress)} pictures in {draw}"
               + ("" if consent or labels is None else " (without names: consent is not stated)"))
     return 0
-
-
-def _start(weights: str | Path, batch: int, emotion: str) -> FacePipeline:
-    from perception.pipeline import FacePipeline
-
-    return FacePipeline(weights, batch_size=batch, emotion=emotion)
 
 
 def _checked_executor(name: str, workers: int | None, address: str | None) -> None:

@@ -104,6 +104,14 @@ def open_cache(cache: str | None, digest: str, embeddings: bool, encrypt: bool =
         return None
 
 
+def start_pipeline(weights: str | Path, batch: int, emotion: str) -> Perceiver:
+    """The pipeline of a process.  It stands here and not in a command: run as a program, a command's module is called ``__main__``, by
+    which name a worker of Ray knows another one."""
+    from perception.pipeline import FacePipeline
+
+    return FacePipeline(weights, batch_size=batch, emotion=emotion)
+
+
 def perceive_files(files: Sequence[Path], names: Sequence[str], start: Callable[[], Perceiver], store: ImageCache | None,
                    reuse: ImageCache | None, progress: bool = False, *, executor: Executor | None = None, batch: int = BATCH,
                    embeddings: bool = True) -> list[ImageResult]:

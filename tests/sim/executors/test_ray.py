@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from sim.executors import SerialExecutor, Task, in_order, make_executor
@@ -66,3 +70,22 @@ def test_a_task_that_kills_its_worker_twice_is_a_failure_and_the_others_finish(t
         found = everything(executor, work.die, [(str(tmp_path), x, deaths.get(x, 0)) for x in range(4)])
     assert [o.value for o in found] == [0, 1, None, 9] and [o.attempts for o in found] == [1, 2, 2, 1]
     assert found[2].failure.died and "task 2" in found[2].failure.message
+
+
+def test_the_extraction_as_a_program_gives_the_table_of_serial_on_ray(tmp_path):
+    """Run by `python -m`, its module is called `__main__`, which a worker of Ray takes for its own."""
+    from tests.perception.material import ROOT
+
+    pictures = sorted((ROOT / "perception" / "personas" / "shipped" / "images").rglob("*.webp"))[:6]
+    (tmp_path / "pictures").mkdir()
+    for i, picture in enumerate(pictures):
+        (tmp_path / "pictures" / f"{i}.webp").write_bytes(picture.read_bytes())
+    for name in ("serial", "ray"):
+        words = ["images=pictures", f"out={name}.parquet", "cache=none", "weights=none", "batch=2", "progress=false", f"executor={name}"]
+        more = ["executor.workers=2"] if name == "ray" else []
+        done = subprocess.run(
+            [sys.executable, "-m", "perception.extract", *words, *more], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "serial.parquet").read_bytes() == (tmp_path / "ray.parquet").read_bytes()
