@@ -19,6 +19,7 @@ follows its faces (:mod:`perception.extract_video`).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import importlib
@@ -32,14 +33,13 @@ from typing import TYPE_CHECKING
 from perception.command import Setting, run
 from perception.emotion_head import check_head
 from perception.encryption import DEFAULT_KEEP_DAYS, expiry, find_key
-from perception.errors import ConsentError, InputError
+from perception.errors import CacheError, ConsentError, InputError
 from perception.labels import LABELS_FILE
 from perception.stored import note
 from perception.weights import NO_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 SHIPPED = Path(__file__).resolve().parent / "personas" / "shipped"
 EXECUTORS = "sim.executors"  # joined by name, as sim.run joins its rooms: perception imports none of our packages
@@ -99,8 +99,8 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
         return _video(video, out, weights, consent, every, draw, batch, progress, emotion, encrypt, expires)
     assert images is not None
     root, files, names = _files(images)
-    if executor != "auto":
-        _checked_executor(executor, executor_workers, executor_address)
+    if (executor, executor_workers, executor_address) != ("auto", None, None):  # a wrong wish is refused before anything else
+        executor = _chosen_executor(executor, len(files), executor_workers, executor_address)
     if draw is not None and Path(draw).resolve().is_relative_to(root.resolve()) and Path(images).is_dir():
         raise InputError(f"draw={draw} lies inside images={images}: the drawings would be read as photographs next time")
     if not files:
@@ -147,9 +147,7 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     reuse = store if labels is None or consent else None
 
     executors = importlib.import_module(EXECUTORS)
-    if executor == "auto":
-        executor = "process" if len(files) >= SHARED_FROM and executors.processors() > 1 else "serial"
-        _checked_executor(executor, executor_workers, executor_address)
+    executor = _chosen_executor(executor, len(files), executor_workers, executor_address)
     start = functools.partial(start_pipeline, file or NO_WEIGHTS, batch, emotion)
     try:
         with executors.make_executor(executor, executor_workers, executor_address) as workers:
@@ -172,7 +170,8 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     if consent:
         note(out, "features", expires)
     if tables is not None:
-        tables.keep(state, Path(out).read_bytes())
+        with contextlib.suppress(CacheError):  # the table that was asked for is written
+            tables.keep(state, Path(out).read_bytes())
     rows = [(result.image, k, result.status, result.reason) for result in results for k in (range(len(result.faces)) or (-1,))]
     print(_summary(rows))
     if labels is not None:
@@ -190,13 +189,16 @@ def extract(images: str | None, out: str, weights: str | None = None, consent: b
     return 0
 
 
-def _checked_executor(name: str, workers: int | None, address: str | None) -> None:
-    """Refuse an executor that is unknown or not installed."""
+def _chosen_executor(name: str, files: int, workers: int | None, address: str | None) -> str:
+    """Who perceives so many files; refuses an executor that is unknown or not installed."""
     executors = importlib.import_module(EXECUTORS)
+    if name == "auto":
+        name = "process" if files >= SHARED_FROM and executors.processors() > 1 else "serial"
     try:
         executors.check_settings(name, workers, address)
     except executors.ExecutorError as error:
         raise InputError(str(error)) from None
+    return name
 
 
 def _again(table: bytes, out: Path) -> int:

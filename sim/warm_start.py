@@ -55,16 +55,20 @@ def begin_with_log(agent: Any, shop: Shop, settings: Any, *, kept_apart: dict[st
     Raises
     ------
     ConfigError
-        The log holds customers of one of those seeds.
+        The log holds customers of one of those seeds, or there is no such log.
     OffPolicyError, ReplayError, AgentConfigError
-        There is no such log, it is of another catalog, or the agent cannot learn from one.
+        The log is of another catalog or cannot be read, or the agent cannot learn from one.
     """
     if settings.log is None:
         return None
     from sim.off_policy import own_log
+    from sim.replay.errors import ReplayError
     from sim.tracking import default_uri
 
-    run = own_log.find_run(settings.log, default_uri)
+    try:
+        run = own_log.find_run(settings.log, default_uri)
+    except ReplayError as error:
+        raise ConfigError(f"warm_start.log={settings.log} names no run with a log to learn from ({error})") from None
     for name, seed in kept_apart.items():
         if run.seed == seed:
             raise ConfigError(

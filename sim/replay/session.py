@@ -18,7 +18,7 @@ from sim.replay.relive import Relived, relive
 from sim.replay.remembering import Reminded, remembered
 from sim.replay.runs import Run
 from sim.replay.settings import PageSettings
-from sim.replay.shops import build_run_shop, check_pair
+from sim.replay.shops import build_run_shop, check_pair, check_single
 from sim.shop.world import Shop
 
 REGRET_CUSTOMERS = 10_000  # beyond, living everybody again only to sort a list is not worth its memory
@@ -81,8 +81,7 @@ def prepare(
         notes += each.notes()
 
     missing: list[str] = []
-    if shop is None:
-        shop, table = _shop(run, log, trusted, missing)
+    shop, table = _shop(run, log, trusted, missing, None if shop is None else (shop, table))
     people, views = _everybody(run, log, name_a, run_b, log_b, name_b)
     if shop is not None and not np.isfinite(people["a"]["regret"]).any():
         people["a"]["regret"] = _regret(shop, run, log, name_a, people["a"]["ids"])
@@ -146,11 +145,12 @@ def _everybody(
 
 
 def _shop(
-    run: Run, log: SessionTable, trusted: list[str], missing: list[str]
+    run: Run, log: SessionTable, trusted: list[str], missing: list[str], at_hand: tuple[Shop, pd.DataFrame | None] | None = None
 ) -> tuple[Shop | None, pd.DataFrame | None]:
-    """The run's shop, if it can be built again and is the one that the log was written in; else `missing` learns why."""
+    """The run's shop, at hand or built again, if it is the one that the log was written in; else `missing` learns why."""
     try:
-        shop, table = build_run_shop(run, trusted)
+        shop, table = at_hand or build_run_shop(run, trusted)
+        check_single(run, shop)
     except ReplayError as error:
         missing.append(f"No explanations and no branches: {error}.")
         return None, None

@@ -28,11 +28,7 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
         )
         groups: dict[str, Any] = {name: run.config[name] for name in ("env", "catalog", "population", "camera")}
         shop = build_shop(**groups, table=table)
-        if shop.slate_size > 1:
-            raise ReplayError(
-                f"run {run.name} pushed slates of up to {shop.slate_size} labels, and the session player shows single pushes; "
-                "read its sessions.parquet (column slate), or replay a run with env.slate_size=1"
-            )
+        check_single(run, shop)
         return shop, table
     except ReplayError:
         raise
@@ -40,6 +36,20 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
         if not (hasattr(error, "exit_code") or isinstance(error, (KeyError, OSError, TypeError))):
             raise
         raise ReplayError(f"the shop of run {run.name} cannot be built again ({error})") from None
+
+
+def check_single(run: Run, shop: Shop) -> None:
+    """Refuse a run that pushed slates, whose log does not say all that living it again would take.
+
+    Raises
+    ------
+    ReplayError
+    """
+    if shop.slate_size > 1:
+        raise ReplayError(
+            f"run {run.name} pushed slates of up to {shop.slate_size} labels, and the session player shows single pushes; "
+            "read its sessions.parquet (column slate), or replay a run with env.slate_size=1"
+        )
 
 
 def check_pair(a: Run, b: Run) -> list[str]:

@@ -90,6 +90,13 @@ def tiny_run(tmp_path_factory):
     return folder, next((folder / "outputs").glob("*/*/summary.json")).parent, done
 
 
+def test_a_run_of_slates_ends_with_its_page_which_says_what_it_cannot_show(tmp_path):
+    done = command("env=slate", "agent=linucb", "steps=2048", *TINY, "tracking=none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = next((tmp_path / "outputs").glob("*/*/summary.json")).parent
+    assert "pushed slates of up to 3 labels" in (run / "replay.html").read_text()
+
+
 def test_a_run_writes_its_contract(tiny_run):
     _, run, done = tiny_run
     summary = json.loads((run / "summary.json").read_text())

@@ -14,7 +14,6 @@ from sim.envs import spaces
 from sim.envs.vector import ProductPushVectorEnv
 from sim.evaluation.interactions import collect
 from sim.off_policy.own_log import find_run
-from sim.replay.errors import ReplayError
 from sim.warm_start import begin_with_log
 from tests.sim.replay_material import CUSTOMERS, SEED, make_run, untrained_ppo
 from tests.sim.test_command import command
@@ -78,7 +77,7 @@ def test_no_log_no_warm_start_and_an_agent_that_cannot_says_so(made):
 
 
 def test_a_run_that_is_not_there_is_named(made, tmp_path):
-    with pytest.raises(ReplayError, match="no such folder"):
+    with pytest.raises(ConfigError, match="warm_start.log=.*nowhere names no run with a log to learn from .*no such folder"):
         begin_with_log(linucb(made["shop"]), made["shop"], settings(tmp_path / "nowhere"), kept_apart=APART, trusted=[])
     assert find_run(str(made["folder"])).seed == SEED
 
