@@ -76,12 +76,14 @@ def prepare(
     name_a, name_b = choose_policies(run, run_b, policy_a, policy_b)
     notes = check_pair(run, run_b) if run_b is not run else []
     log = open_log(run.sessions)
+    check_single(run, len(log.labels))
     log_b = open_log(run_b.sessions) if run_b is not run else log
     for each in (log, log_b) if log_b is not log else (log,):
         notes += each.notes()
 
     missing: list[str] = []
-    shop, table = _shop(run, log, trusted, missing, None if shop is None else (shop, table))
+    if shop is None:
+        shop, table = _shop(run, log, trusted, missing)
     people, views = _everybody(run, log, name_a, run_b, log_b, name_b)
     if shop is not None and not np.isfinite(people["a"]["regret"]).any():
         people["a"]["regret"] = _regret(shop, run, log, name_a, people["a"]["ids"])
@@ -145,12 +147,11 @@ def _everybody(
 
 
 def _shop(
-    run: Run, log: SessionTable, trusted: list[str], missing: list[str], at_hand: tuple[Shop, pd.DataFrame | None] | None = None
+    run: Run, log: SessionTable, trusted: list[str], missing: list[str]
 ) -> tuple[Shop | None, pd.DataFrame | None]:
-    """The run's shop, at hand or built again, if it is the one that the log was written in; else `missing` learns why."""
+    """The run's shop, if it can be built again and is the one that the log was written in; else `missing` learns why."""
     try:
-        shop, table = at_hand or build_run_shop(run, trusted)
-        check_single(run, shop)
+        shop, table = build_run_shop(run, trusted)
     except ReplayError as error:
         missing.append(f"No explanations and no branches: {error}.")
         return None, None

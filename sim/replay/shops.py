@@ -8,6 +8,7 @@ import pandas as pd
 
 from sim.replay.errors import ReplayError
 from sim.replay.runs import Run
+from sim.shop.parameters import slate_size
 from sim.shop.scenarios import build_shop
 from sim.shop.world import Shop
 from sim.targets import built
@@ -28,7 +29,7 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
         )
         groups: dict[str, Any] = {name: run.config[name] for name in ("env", "catalog", "population", "camera")}
         shop = build_shop(**groups, table=table)
-        check_single(run, shop)
+        check_single(run, shop.labels)
         return shop, table
     except ReplayError:
         raise
@@ -38,16 +39,18 @@ def build_run_shop(run: Run, trusted: list[str]) -> tuple[Shop, pd.DataFrame]:
         raise ReplayError(f"the shop of run {run.name} cannot be built again ({error})") from None
 
 
-def check_single(run: Run, shop: Shop) -> None:
-    """Refuse a run that pushed slates, whose log does not say all that living it again would take.
+def check_single(run: Run, labels: int) -> None:
+    """Refuse a run that pushed slates of a catalog of so many labels: its log does not say all that living it again takes, and a page of
+    first labels would mislead.
 
     Raises
     ------
     ReplayError
     """
-    if shop.slate_size > 1:
+    size = slate_size(run.config.get("env") or {}, labels)
+    if size > 1:
         raise ReplayError(
-            f"run {run.name} pushed slates of up to {shop.slate_size} labels, and the session player shows single pushes; "
+            f"run {run.name} pushed slates of up to {size} labels, and the session player shows single pushes; "
             "read its sessions.parquet (column slate), or replay a run with env.slate_size=1"
         )
 
